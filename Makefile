@@ -1,0 +1,72 @@
+# Needs make and Python 3.11 or later; everything else goes into .venv, which is reused where it exists.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip -qq --disable-pip-version-check
+MADE := $(VENV)/.made
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+TYPED := $(wildcard clawguard examples benchmarks tests)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check bench torture format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+demo: $(CORE) ## issue, delegate, refresh and revoke a session; needs the core dependencies only
+	@$(PY) -m clawguard demo
+
+test: $(DEV) ## run the tests, with the coverage gate
+	@$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
+check: $(DEV) ## lint, formatting, types, import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(TYPED)
+	$(VENV)/bin/lint-imports
+
+bench: $(DEV) ## measure the budgets
+	@$(PY) -m benchmarks
+
+torture: $(DEV) ## run the long fault experiments
+	$(PY) -m pytest -m torture -s
+
+format: $(DEV) ## sort imports, fix what is safe to fix, format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: ## remove .venv, caches, build and coverage output
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A .venv that works and has pip is kept as it is.
+$(MADE):
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -c 'pass' 2>/dev/null || { \
+			echo "clawguard needs Python 3.11 or later, and '$(PYTHON)' does not run. Try: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+			echo "clawguard needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.11" >&2; exit 1; }; \
+		$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+			echo "'$(PYTHON)' cannot make a virtual environment: its ensurepip module is missing. Debian and Ubuntu have it in the package python3-venv." >&2; exit 1; }; \
+		rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); \
+	fi
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "clawguard needs Python 3.11 or later; $(VENV) has $$($(PY) -V 2>&1). Run: make clean" >&2; exit 1; }
+	@touch $@
+
+$(CORE): pyproject.toml $(MADE)
+	@echo "installing clawguard into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(DEV): pyproject.toml $(MADE)
+	@echo "installing clawguard and its development tools into $(VENV)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $(CORE) $@

@@ -1,0 +1,1 @@
+"""The budgets, measured: run as `python -m benchmarks`."""

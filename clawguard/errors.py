@@ -1,0 +1,213 @@
+"""Every error that clawguard raises: one tree, each with a machine code and a sentence.
+
+ClawguardError
+├── AccessDenied                 the caller is refused
+│   ├── InvalidToken             not a token of ours, whatever the fault
+│   ├── TokenSuperseded          a newer token of the session exists
+│   ├── SessionEnded             genuine, but over: cause, reason
+│   ├── NoSession                no session is bound here
+│   └── InsufficientScope        lacks a scope: required, missing
+├── DelegationRefused            a child asked for more than its parent has: missing
+├── SessionNotFound              no such session in this workspace
+├── KeyInUse                     a live session holds the key: session_id
+├── InvalidArgument              (also a ValueError) which argument and why
+├── ConfigError                  files, keys or settings are not as they must be
+├── ClockError                   the clock stands below what the log has seen
+└── StoreUnavailable             the store did not answer; access is denied
+    ├── StoreBusy                the write lock was not had in time; nothing happened
+    ├── StoreUpgraded            a newer version migrated the store
+    └── OutcomeUnknown           the write may or may not have happened; repeat it
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AccessDenied",
+    "ClawguardError",
+    "ClockError",
+    "ConfigError",
+    "DelegationRefused",
+    "InsufficientScope",
+    "InvalidArgument",
+    "InvalidToken",
+    "KeyInUse",
+    "NoSession",
+    "OutcomeUnknown",
+    "SessionEnded",
+    "SessionNotFound",
+    "StoreBusy",
+    "StoreUnavailable",
+    "StoreUpgraded",
+    "TokenSuperseded",
+]
+
+
+class ClawguardError(Exception):
+    """Stand at the root of every error raised by clawguard.
+
+    `code` is for machines and never changes, `message` says what is wrong, `hint` how to mend it.
+    None of them ever holds a token or a key.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__.copy())
+
+
+def _restore(kind: type[ClawguardError], args: tuple[Any, ...], state: dict[str, Any]) -> ClawguardError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class AccessDenied(ClawguardError):
+    """Refuse a caller: what a web adapter turns into 401 or 403."""
+
+    code = "access_denied"
+
+
+class InvalidToken(AccessDenied):
+    """Refuse a token for any fault of its form, signature, claims or session.
+
+    The text is always the same; the fault itself goes to the audit event only.
+    """
+
+    code = "invalid_token"
+
+    def __init__(self) -> None:
+        super().__init__("the token is not valid")
+
+
+class TokenSuperseded(AccessDenied):
+    """Refuse a token or record of an older generation than the session's current one."""
+
+    code = "token_superseded"
+
+    def __init__(self) -> None:
+        super().__init__("a newer token of this session has been issued")
+
+
+class SessionEnded(AccessDenied):
+    """Refuse a genuine token, record or id whose session is over.
+
+    `cause` is one of the closed set in `clawguard.models.Cause`, `reason` the free text given with it.
+    """
+
+    code = "session_ended"
+
+    def __init__(self, cause: str, reason: str | None = None) -> None:
+        super().__init__(f"session ended: {cause}" + (f" ({reason})" if reason else ""))
+        self.cause = cause
+        self.reason = reason
+
+
+class NoSession(AccessDenied):
+    """Refuse a call that needs a bound session where none is bound."""
+
+    code = "no_session"
+
+    def __init__(self) -> None:
+        super().__init__("no session is bound here", hint="call it inside `with manager.use(token):`")
+
+
+class InsufficientScope(AccessDenied):
+    """Refuse an agent that lacks a scope: `required` lists all that were asked, `missing` what it lacks."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, agent_id: str, required: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        super().__init__(f"{agent_id} lacks {' '.join(missing)}")
+        self.agent_id = agent_id
+        self.required = required
+        self.missing = missing
+
+
+class DelegationRefused(ClawguardError):
+    """Refuse a delegation that would give more than the parent has; `missing` lists the scopes it lacks."""
+
+    code = "delegation_refused"
+
+    def __init__(self, message: str, *, missing: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.missing = missing
+
+
+class SessionNotFound(ClawguardError):
+    """Answer for an id that names no session of this workspace."""
+
+    code = "session_not_found"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"no session {session_id}")
+        self.session_id = session_id
+
+
+class KeyInUse(ClawguardError):
+    """Refuse a create whose key a live session of the workspace holds; `session_id` names it."""
+
+    code = "key_in_use"
+
+    def __init__(self, key: str, session_id: str) -> None:
+        super().__init__(
+            f"the live session {session_id} holds the key {key!r}",
+            hint="use that session, or end it first",
+        )
+        self.key = key
+        self.session_id = session_id
+
+
+class InvalidArgument(ClawguardError, ValueError):
+    """Refuse an argument: `argument` names it, the message says why. Nothing was changed."""
+
+    code = "invalid_argument"
+
+    def __init__(self, argument: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{argument}: {message}", hint=hint)
+        self.argument = argument
+
+
+class ConfigError(ClawguardError):
+    """Refuse to start: a file, mode, key or setting is not as it must be."""
+
+    code = "config_error"
+
+
+class ClockError(ClawguardError):
+    """Refuse to decide: the clock stands more than 5 s below a time the log has already seen."""
+
+    code = "clock_error"
+
+
+class StoreUnavailable(ClawguardError):
+    """Report that the store did not answer. Access is denied and nothing was changed."""
+
+    code = "store_unavailable"
+
+
+class StoreBusy(StoreUnavailable):
+    """Report that the write lock was not had within `lock_timeout`. Nothing happened; repeat the call."""
+
+    code = "store_busy"
+
+
+class StoreUpgraded(StoreUnavailable):
+    """Report that a newer version of clawguard migrated the store under this process."""
+
+    code = "store_upgraded"
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """Report that a commit failed in a way that leaves its outcome open. Repeat the call as it was."""
+
+    code = "outcome_unknown"

@@ -1,0 +1,118 @@
+"""The hash chain: each entry's hash covers its text and the hash before it. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from clawguard.errors import InvalidArgument
+
+__all__ = ["Fault", "Link", "Verification", "canonical", "genesis", "link", "walk"]
+
+_SAFE_INTEGER = 2**53
+
+
+def genesis(issuer: str) -> bytes:
+    """Return the hash before the first entry: another database's log does not continue this one's."""
+    return hashlib.sha256(b"clawguard log 1\n" + issuer.encode()).digest()
+
+
+def link(previous: bytes, text: bytes) -> bytes:
+    """Return SHA-256 over the hash before and the entry's text in UTF-8."""
+    return hashlib.sha256(previous + text).digest()
+
+
+def canonical(body: Mapping[str, Any]) -> str:
+    """Return the RFC 8785 text of a JSON object.
+
+    Floats and integers beyond 2^53 are refused (InvalidArgument): their canonical form differs from
+    Python's, and no event of ours needs them.
+    """
+    return to_json(_sorted(body)).decode()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, str) or value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -_SAFE_INTEGER < value < _SAFE_INTEGER:
+            raise InvalidArgument("data", "holds an integer beyond 2^53")
+        return value
+    if isinstance(value, Mapping):
+        return {name: _sorted(value[name]) for name in _in_order(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(each) for each in value]
+    raise InvalidArgument(
+        "data", f"must hold strings, integers, lists and objects, not {type(value).__name__}"
+    )
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Sort by UTF-16 code units (RFC 8785, 3.2.3); for ASCII, which ours are, that is the plain order."""
+    if "".join(names).isascii():
+        return sorted(names)
+    return sorted(names, key=lambda name: name.encode("utf-16-be"))
+
+
+Link = tuple[int, bytes, bytes, int]
+"""An entry as it stands: seq, hash, text, and whether its columns agree with its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Name the first entry that does not hold, and what is wrong with it."""
+
+    seq: int
+    kind: Literal["gap", "genesis", "link", "columns"]
+
+    def __str__(self) -> str:
+        return f"entry {self.seq}: {_SENTENCES[self.kind]}"
+
+
+_SENTENCES = {
+    "gap": "an entry before it is missing",
+    "genesis": "it does not begin this database's log",
+    "link": "its text or the hash before it was changed",
+    "columns": "its columns do not say what its text says",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Report a walk along the log: how many entries hold, the head they end in, the first fault if any.
+
+    True when there is no fault. `head` is the last good entry's hash in hex.
+    """
+
+    count: int
+    head: str
+    fault: Fault | None
+
+    def __bool__(self) -> bool:
+        return self.fault is None
+
+
+def walk(links: Iterable[Link], *, start: bytes) -> Iterator[Verification]:
+    """Follow the chain from its genesis, giving the state after each stretch; stop at the first fault."""
+    head, expected = start, 1
+    for seq, digest, text, agrees in links:
+        fault = _fault(seq, digest, text, agrees, head=head, expected=expected)
+        if fault is not None:
+            yield Verification(expected - 1, head.hex(), Fault(seq, fault))
+            return
+        head, expected = digest, seq + 1
+    yield Verification(expected - 1, head.hex(), None)
+
+
+def _fault(
+    seq: int, digest: bytes, text: bytes, agrees: int, *, head: bytes, expected: int
+) -> Literal["gap", "genesis", "link", "columns"] | None:
+    if seq != expected:
+        return "gap"
+    if link(head, text) != digest:
+        return "genesis" if seq == 1 else "link"
+    return None if agrees else "columns"

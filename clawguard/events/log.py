@@ -1,0 +1,301 @@
+"""The log: every change's event, linked in the change's own transaction; read, followed, verified."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from clawguard.clock import SECOND, IdFactory, to_datetime
+from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
+from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
+from clawguard.events.signals import EventBus
+from clawguard.events.types import matching_types
+from clawguard.models import Event
+from clawguard.store import Row, Store, Transaction
+
+__all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
+
+SCHEMA_VERSION = 1
+CLOCK_TOLERANCE = 5 * SECOND
+_STRETCH = 1_000
+_BEFORE_ALL = -(2**63)  # an entry slipped in below the first shows too
+_MAX_LIMIT = 1_000
+
+
+class LogWriter:
+    """Append events inside one transaction; opened first of all, it checks what every write depends on.
+
+    Raises StoreUpgraded when a newer version migrated the store, ClockError when the clock stands more
+    than 5 s below the last event.
+    """
+
+    def __init__(self, tx: Transaction, *, now: int, start: bytes, new_id: IdFactory) -> None:
+        schema, revision, seq, head, at = tx.run("change.head")[0]
+        if schema != SCHEMA_VERSION:
+            raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
+        if seq is not None and (head is None or at is None):
+            raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
+        if at is not None and now < at - CLOCK_TOLERANCE:
+            raise ClockError("the clock stands below the log's last event", hint="set the clock right")
+        self.key_revision: int = revision
+        self.written: list[tuple[int, bytes, bytes, dict[str, Any]]] = []
+        self._tx = tx
+        self._now = now
+        self._new_id = new_id
+        self._seq: int = seq or 0
+        self._head: bytes = start if head is None else head
+
+    def append(self, event_type: str, /, **fields: Any) -> None:
+        """Link and store one event; fields that are None are left out of its text."""
+        self._tx.run("event.insert", self._link(event_type, fields))
+
+    def append_many(self, event_type: str, entries: Sequence[dict[str, Any]], /) -> None:
+        """Link and store many events of one type, in order."""
+        self._tx.run_many("event.insert", [self._link(event_type, fields) for fields in entries])
+
+    def _link(self, event_type: str, fields: dict[str, Any]) -> tuple[Any, ...]:
+        now = self._now
+        body = {name: value for name, value in fields.items() if value is not None}
+        body |= {"type": event_type, "at": now, "id": self._new_id(now)}
+        text = canonical(body)
+        previous, self._head = self._head, link(self._head, text.encode())
+        self._seq += 1
+        self.written.append((self._seq, self._head, previous, body))
+        return self._seq, self._head, event_type, now, body.get("session_id"), body.get("cause_id"), text
+
+
+class EventLog:
+    """Read, follow and verify the log of one store."""
+
+    def __init__(self, store: Store, *, bus: EventBus, issuer: str, new_id: IdFactory) -> None:
+        self._store = store
+        self._bus = bus
+        self._new_id = new_id
+        self._genesis = genesis(issuer)
+        self._safe_seq = 0
+        self.latest = self.last()[1]
+        self._news = threading.Condition()
+        self._closed = False
+
+    def writer(self, tx: Transaction, *, now: int) -> LogWriter:
+        """Return the writer for a transaction that has just begun."""
+        writer = LogWriter(tx, now=now, start=self._genesis, new_id=self._new_id)
+        self.note_time(now)
+        return writer
+
+    def note_time(self, at: int) -> None:
+        """Remember the latest time (microseconds) that this process has seen in or beside the log."""
+        self.latest = max(self.latest, at)
+
+    def announce(self, writer: LogWriter) -> None:
+        """Queue what a committed transaction wrote for the live receivers, in commit order."""
+        if writer.written and self._bus.wanted:
+            self._bus.queue([event_of(*each) for each in writer.written])
+
+    def after_commit(self) -> None:
+        """Deliver inline where that was asked for, and wake whoever follows; no lock is held here."""
+        self._bus.deliver_inline()
+        with self._news:
+            self._news.notify_all()
+
+    def last(self) -> tuple[int, int]:
+        """Return the last entry's number and time (microseconds); zeros for an empty log."""
+        rows = self._store.read("event.head")
+        if rows and None in rows[0]:
+            raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
+        return (rows[0][0], rows[0][2]) if rows else (0, 0)
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        types: str | Sequence[str] | None = None,
+        session_id: str | None = None,
+        cause_id: str | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        """Return the events after a number, in order, at most `limit` (1 to 1,000).
+
+        None of them is given out before a power-safe commit stands behind it.
+        """
+        _check_read(after=after, limit=limit)
+        filters, params = _filters(types=types, session_id=session_id, cause_id=cause_id)
+        rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
+        if rows:
+            self._make_safe(rows[-1][0])
+        return [self._event_of_row(row) for row in rows]
+
+    def follow(
+        self,
+        *,
+        after: int | None = None,
+        types: str | Sequence[str] | None = None,
+        session_id: str | None = None,
+        timeout: float | None = None,
+        poll: float = 0.1,
+    ) -> Follower:
+        """Return an iterator, plain and async, over the events after a number (None: from now on).
+
+        It hears every process. It goes on until the log is closed, or `timeout` seconds brought nothing.
+        """
+        _check_read(after=after or 0, limit=1)
+        _filters(types=types, session_id=session_id, cause_id=None)
+        start = self.last()[0] if after is None else after
+
+        def read(after: int) -> list[Event]:
+            return self.read(after=after, types=types, session_id=session_id, limit=_MAX_LIMIT)
+
+        return Follower(read, self._wait, lambda: self._closed, after=start, timeout=timeout, poll=poll)
+
+    def verify(self, *, progress: Callable[[int], None] | None = None) -> Verification:
+        """Walk the whole log and report the first fault: a gap, a wrong genesis, a broken link or column.
+
+        `progress` is told the number of entries read so far. What was cut off at the end shows only
+        against a checkpoint kept elsewhere.
+        """
+        return next(walk(self._links(progress), start=self._genesis))
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
+        return self._bus.flush(timeout)
+
+    def close(self) -> None:
+        """End every follower."""
+        self._closed = True
+        with self._news:
+            self._news.notify_all()
+
+    def _links(self, progress: Callable[[int], None] | None) -> Iterator[Link]:
+        after = _BEFORE_ALL
+        while rows := self._store.read("event.links", after=after, limit=_STRETCH):
+            yield from rows
+            after = rows[-1][0]
+            if progress is not None:
+                progress(after)
+
+    def _event_of_row(self, row: Row) -> Event:
+        seq, digest, text, previous = row
+        return event_of(seq, digest, previous or self._genesis, json.loads(text))
+
+    def _make_safe(self, seq: int) -> None:
+        """Let no event out that a power cut could still take back."""
+        if seq > self._safe_seq:
+            with self._store.transaction(durable=True) as tx:
+                tx.run("meta.barrier")
+            self._safe_seq = seq
+
+    def _wait(self, seconds: float) -> None:
+        with self._news:
+            if not self._closed:
+                self._news.wait(seconds)
+
+
+class Follower:
+    """Iterate over events as they come, with `for` or `async for`."""
+
+    def __init__(
+        self,
+        read: Callable[[int], list[Event]],
+        wait: Callable[[float], None],
+        closed: Callable[[], bool],
+        *,
+        after: int,
+        timeout: float | None,
+        poll: float,
+    ) -> None:
+        self._read = read
+        self._wait = wait
+        self._is_closed = closed
+        self._after = after
+        self._timeout = timeout
+        self._poll = poll
+        self._ready: list[Event] = []
+        self._idle_since = time.monotonic()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        while not self._fetch():
+            if self._is_over():
+                raise StopIteration
+            self._wait(self._poll)
+        return self._pop()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._fetch():
+            if self._is_over():
+                raise StopAsyncIteration
+            await asyncio.sleep(self._poll)
+        return self._pop()
+
+    def _fetch(self) -> bool:
+        if not self._ready and not self._is_closed():
+            self._ready = self._read(self._after)[::-1]
+        return bool(self._ready)
+
+    def _is_over(self) -> bool:
+        waited = time.monotonic() - self._idle_since
+        return self._is_closed() or (self._timeout is not None and waited >= self._timeout)
+
+    def _pop(self) -> Event:
+        event = self._ready.pop()
+        self._after = event.seq
+        self._idle_since = time.monotonic()
+        return event
+
+
+def event_of(seq: int, digest: bytes, previous: bytes, body: dict[str, Any]) -> Event:
+    """Return the record of one entry of the log."""
+    get = body.get
+    return Event(
+        seq=seq,
+        id=body["id"],
+        type=body["type"],
+        at=to_datetime(body["at"]),
+        workspace_id=get("workspace_id"),
+        session_id=get("session_id"),
+        version=get("version"),
+        agent_id=get("agent_id"),
+        subject=get("subject"),
+        actor=get("actor"),
+        cause=get("cause"),
+        reason=get("reason"),
+        cause_id=get("cause_id"),
+        data=get("data", {}),
+        prev_hash=previous.hex(),
+        hash=digest.hex(),
+    )
+
+
+def _check_read(*, after: int, limit: int) -> None:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 2**63:
+        raise InvalidArgument("after", "must be the number of an event, or 0")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+        raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
+
+
+def _filters(
+    *, types: str | Sequence[str] | None, session_id: str | None, cause_id: str | None
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    filters: list[str] = []
+    params: dict[str, Any] = {}
+    if types is not None:
+        patterns = (types,) if isinstance(types, str) else types
+        if not isinstance(patterns, list | tuple | set | frozenset):
+            raise InvalidArgument("types", "must be an event type, a pattern, or a list of them")
+        wanted = frozenset[str]().union(*(matching_types(each, argument="types") for each in patterns))
+        filters.append("of_types")
+        params["types"] = json.dumps(sorted(wanted))
+    for name, value in (("session", session_id), ("cause", cause_id)):
+        if value is not None:
+            filters.append(f"of_{name}")
+            params[f"{name}_id"] = str(value)
+    return tuple(filters), params

@@ -1,0 +1,273 @@
+"""The live bus: blinker signals and pattern receivers, each receiver isolated, on a thread of its own.
+
+Blinker's own `send` stops at the first exception and holds receivers weakly; both would lose events
+silently. So receivers are held strongly unless asked otherwise and called one by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from blinker import ANY, NamedSignal, Namespace
+
+from clawguard.errors import InvalidArgument
+from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
+from clawguard.forks import call_after_fork
+from clawguard.models import Event
+
+__all__ = ["Dispatch", "EventBus", "Receiver", "Signals"]
+
+Dispatch = Literal["thread", "inline"]
+Receiver = Callable[[Event], Any]
+FailureReport = Callable[[str, str, int], None]
+
+_logger = logging.getLogger("clawguard.events")
+_CAPACITY = 10_000
+_FAILURES = (Exception, SystemExit, asyncio.CancelledError)  # none of them may end the dispatching
+
+
+def _report_to_nobody(_receiver: str, _error: str, _count: int) -> None:
+    """Stand in until the recorder takes the reports."""
+
+
+class _StrongSignal(NamedSignal):
+    """A signal that keeps its receivers alive unless `weak=True` is asked for."""
+
+    def connect(self, receiver: Any, sender: Any = ANY, weak: bool = False) -> Any:
+        return super().connect(receiver, sender=sender, weak=weak)
+
+
+class Signals(Namespace):
+    """The signals by attribute: `manager.signals.session_created.connect(receiver)`.
+
+    Receivers get `(manager, event=)`, after the commit, in commit order, in this process only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({signal_name(each): _StrongSignal(signal_name(each)) for each in EVENT_TYPES})
+
+    def __getattr__(self, name: str) -> NamedSignal:
+        try:
+            return self[name]
+        except KeyError:
+            known = ", ".join(sorted(self))
+            raise AttributeError(f"there is no signal {name!r}; the signals are {known}") from None
+
+
+class EventBus:
+    """Deliver committed events to this process's receivers; no operation waits for them."""
+
+    def __init__(self, *, dispatch: Dispatch, capacity: int = _CAPACITY) -> None:
+        if dispatch not in ("thread", "inline"):
+            raise InvalidArgument("dispatch", "must be 'thread' or 'inline'")
+        self.signals = Signals()
+        self.sender: object = None
+        self.report: FailureReport = _report_to_nobody
+        self._inline = dispatch == "inline"
+        self._capacity = capacity
+        self._patterns: list[tuple[frozenset[str], Receiver]] = []
+        self._coroutines = _CoroutineRunner(capacity)
+        self._begin_anew()
+        call_after_fork(self)
+
+    def _begin_anew(self) -> None:
+        self._queue: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._delivering = 0
+        self._inline_thread: int | None = None
+        self._closed = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens at all."""
+        return bool(self._patterns) or any(signal.receivers for signal in self.signals.values())
+
+    def on(self, pattern: str, receiver: Receiver) -> Receiver:
+        """Have a plain or async callable called with every `Event` whose type fits the pattern."""
+        if not callable(receiver):
+            raise InvalidArgument("receiver", "must be callable with one event")
+        self._patterns = [*self._patterns, (matching_types(pattern), receiver)]
+        return receiver
+
+    def off(self, receiver: Receiver) -> None:
+        """Stop calling a receiver given to `on`."""
+        self._patterns = [(types, each) for types, each in self._patterns if each is not receiver]
+
+    def queue(self, events: Sequence[Event]) -> None:
+        """Take events in commit order; what finds the queue full is dropped, counted and reported."""
+        with self._changed:
+            room = max(0, self._capacity - len(self._queue))
+            self._queue.extend(events[:room])
+            if not self._inline and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="clawguard-events", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        if len(events) > room:
+            self.report("the queue of live events", "overflow", len(events) - room)
+
+    def deliver_inline(self) -> None:
+        """Deliver on the caller's own thread, where the bus was opened so."""
+        if not self._inline or self._inline_thread == threading.get_ident():
+            return  # a receiver that called back: what it did is delivered after the event under way
+        while (event := self._next(wait=False)) is not None:
+            self._inline_thread = threading.get_ident()
+            try:
+                self._deliver(event)
+            finally:
+                self._inline_thread = None
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until everything queued so far is delivered; False after `timeout` seconds."""
+        if threading.current_thread() is self._thread:
+            return False  # a receiver cannot wait for itself
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.deliver_inline()
+        with self._changed:
+            idle = self._changed.wait_for(lambda: not self._queue and not self._delivering, timeout)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return idle and self._coroutines.flush(left)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Deliver what is queued, for at most `timeout` seconds, and stop."""
+        self.flush(timeout)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._coroutines.close()
+
+    def after_fork(self) -> None:
+        """Begin with an empty queue in a forked child: what was queued is the parent's to deliver."""
+        self._coroutines = _CoroutineRunner(self._capacity)
+        self._begin_anew()
+
+    def _run(self) -> None:
+        while (event := self._next(wait=True)) is not None:
+            self._deliver(event)
+
+    def _next(self, *, wait: bool) -> Event | None:
+        """Take the next event; None when there is none or the bus is closed. Ends the one before."""
+        with self._changed:
+            self._delivering = 0
+            self._changed.notify_all()
+            if wait:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+            event = self._queue.popleft() if self._queue else None
+            self._delivering = int(event is not None)
+        return event
+
+    def _deliver(self, event: Event) -> None:
+        for types, receiver in self._patterns:
+            if event.type in types:
+                self._call(receiver, event)
+        signal = self.signals[signal_name(event.type)]
+        for receiver in [] if signal.is_muted else list(signal.receivers_for(self.sender)):
+            self._call(receiver, event, self.sender)
+
+    def _call(self, receiver: Callable[..., Any], event: Event, *sender: object) -> None:
+        try:
+            result = receiver(*sender, event=event) if sender else receiver(event)
+            failed = partial(self._failed, receiver, event)
+            if inspect.iscoroutine(result) and not self._coroutines.run(receiver, result, failed):
+                self.report(_name_of(receiver), "overflow", 1)
+        except _FAILURES as error:
+            self._failed(receiver, event, error)
+
+    def _failed(self, receiver: object, event: Event, error: BaseException) -> None:
+        name = _name_of(receiver)
+        _logger.error("the receiver %s failed on %s: %s", name, event.type, type(error).__name__)
+        if event.type != "subscriber.failed":
+            self.report(name, type(error).__name__, 1)
+
+
+def _name_of(receiver: object) -> str:
+    return str(getattr(receiver, "__qualname__", type(receiver).__qualname__))
+
+
+class _CoroutineRunner:
+    """Run async receivers on the opener's loop, or on one background loop; each receiver in order."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        try:
+            self._opener: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._opener = None
+        self._background: asyncio.AbstractEventLoop | None = None
+        self._pending: dict[int, deque[tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]]] = {}
+        self._changed = threading.Condition()
+
+    def run(
+        self, receiver: object, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]
+    ) -> bool:
+        """Run a receiver's coroutine after those it was given before; False when too many wait already."""
+        with self._changed:
+            waiting = self._pending.setdefault(id(receiver), deque())
+            if len(waiting) >= self._capacity:
+                work.close()
+                return False
+            waiting.append((work, failed))
+            if len(waiting) == 1:
+                asyncio.run_coroutine_threadsafe(self._drain(id(receiver)), self._loop())
+            return True
+
+    async def _drain(self, key: int) -> None:
+        while True:
+            with self._changed:
+                if not self._pending[key]:
+                    del self._pending[key]
+                    self._changed.notify_all()
+                    return
+                work, failed = self._pending[key][0]
+            try:
+                await work
+            except _FAILURES as error:
+                failed(error)
+            with self._changed:
+                self._pending[key].popleft()
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until every coroutine has ended; False after `timeout` seconds, at once on their own loop."""
+        if self._opener is not None and _running_loop() is self._opener:
+            return not self._pending
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending, timeout)
+
+    def close(self) -> None:
+        """Stop the background loop."""
+        if self._background is not None:
+            self._background.call_soon_threadsafe(self._background.stop)
+            self._background = None
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        if self._opener is not None and not self._opener.is_closed():
+            return self._opener
+        if self._background is None:
+            loop = asyncio.new_event_loop()
+            self._background = loop
+            threading.Thread(
+                target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True
+            ).start()
+        return self._background
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,70 @@
+"""What must not be shared with a forked child: each owner registers once and is called around every fork."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["ForkAware", "QuietsForFork", "call_after_fork"]
+
+
+class ForkAware(Protocol):
+    """Own something that a forked child must not share with its parent."""
+
+    def after_fork(self) -> None:
+        """Make it anew; called in the child, before any other code of it runs."""
+
+
+class QuietsForFork(ForkAware, Protocol):
+    """Own something that must be at rest while the process forks."""
+
+    def before_fork(self) -> None:
+        """Come to rest; called in the parent, which may be waiting for other threads here."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; called in the parent, also when the fork failed."""
+
+
+class _Registry:
+    """Hold the owners weakly, in order; `os.register_at_fork` can never be undone, so it is called once."""
+
+    def __init__(self) -> None:
+        self._owners: list[weakref.ref[ForkAware]] = []
+        self._lock = threading.Lock()
+        self._registered = False
+
+    def add(self, owner: ForkAware) -> None:
+        with self._lock:
+            if not self._registered and hasattr(os, "register_at_fork"):
+                self._registered = True
+                os.register_at_fork(
+                    before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child
+                )
+            self._owners = [each for each in self._owners if each() is not None] + [weakref.ref(owner)]
+
+    def _before(self) -> None:
+        self._call("before_fork")
+
+    def _in_parent(self) -> None:
+        self._call("after_fork_in_parent")
+
+    def _in_child(self) -> None:
+        self._lock = threading.Lock()
+        self._call("after_fork")
+
+    def _call(self, name: str) -> None:
+        for reference in self._owners:
+            action: Callable[[], None] | None = getattr(reference(), name, None)
+            if action is not None:
+                action()
+
+
+_registry = _Registry()
+
+
+def call_after_fork(owner: ForkAware) -> None:
+    """Have the owner called around every fork from now on, as long as it lives: see `QuietsForFork`."""
+    _registry.add(owner)

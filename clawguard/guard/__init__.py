@@ -1,0 +1,30 @@
+"""The guard: signs and verifies tokens, holds the keys, seals them at rest. It knows no database.
+
+keys.py     SigningKey, VerifyingKey, KeyRing: one algorithm a key, states, the JWK set
+jwk.py      public keys on the way in: what is refused
+sealing.py  the key-encryption key and where it comes from; keyfile.py: its file
+tokens.py   the strict codec: encode, decode; claims.py, wire.py: what a token may say; encoding.py: strict
+            base64url and JSON; faults.py: why a token is refused
+guard.py    Guard: what the manager talks to
+"""
+
+from clawguard.guard.claims import Claims
+from clawguard.guard.faults import TokenFault
+from clawguard.guard.guard import Guard
+from clawguard.guard.keys import Algorithm, KeyRing, KeyState, RingKey, SigningKey, VerifyingKey
+from clawguard.guard.sealing import KekSource, KeyEncryptionKey, load_kek
+
+__all__ = [
+    "Algorithm",
+    "Claims",
+    "Guard",
+    "KekSource",
+    "KeyEncryptionKey",
+    "KeyRing",
+    "KeyState",
+    "RingKey",
+    "SigningKey",
+    "TokenFault",
+    "VerifyingKey",
+    "load_kek",
+]

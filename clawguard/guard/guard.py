@@ -1,0 +1,119 @@
+"""The guard: what the manager talks to. It signs tokens for sessions and says what a token claims."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from clawguard.clock import SECOND, to_microseconds
+from clawguard.errors import ConfigError, InvalidArgument
+from clawguard.guard.claims import Claims
+from clawguard.guard.keys import KeyRing
+from clawguard.guard.tokens import decode, encode
+from clawguard.models import Session, check_text
+
+__all__ = ["Guard"]
+
+_MAX_LEEWAY = 60 * SECOND
+
+
+class Guard:
+    """Sign and verify for one issuer, with one key ring at a time; it looks at no row.
+
+    `audiences` is the allow-list of those a token may be for, `audience` the one meant when none is named.
+    `leeway` is in microseconds, 0 to 60 s. Raises ConfigError or InvalidArgument for settings that are not as
+    they must be.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        audiences: Collection[str],
+        ring: KeyRing,
+        leeway: int = 5 * SECOND,
+    ) -> None:
+        if isinstance(audiences, str) or audience not in audiences:
+            raise ConfigError("audiences must be a collection that holds the audience itself")
+        if isinstance(leeway, bool) or not isinstance(leeway, int) or not 0 <= leeway <= _MAX_LEEWAY:
+            raise ConfigError("the leeway must be 0 to 60 seconds")
+        self._issuer = check_text(issuer, argument="issuer")
+        self._audience = audience
+        self._audiences = frozenset(check_text(each, argument="audiences") for each in audiences)
+        self._leeway = leeway
+        self._ring = ring
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of every token."""
+        return self._issuer
+
+    @property
+    def audience(self) -> str:
+        """The audience meant where none is named."""
+        return self._audience
+
+    @property
+    def ring(self) -> KeyRing:
+        """The key ring in use."""
+        return self._ring
+
+    def replace_ring(self, ring: KeyRing) -> None:
+        """Use another ring from now on, unless it is older; calls under way finish with the one they have."""
+        if ring.revision >= self._ring.revision:
+            self._ring = ring
+
+    def check_audience(self, audience: str | None) -> str:
+        """Return the audience, or the guard's own for None; raise InvalidArgument off the allow-list."""
+        if audience is None:
+            return self._audience
+        if not isinstance(audience, str) or audience not in self._audiences:
+            raise InvalidArgument(
+                "audience",
+                "is not one of this manager's",
+                hint="name it in audiences= when you open the manager",
+            )
+        return audience
+
+    def issue(self, session: Session) -> str:
+        """Return a token for what the row says, signed with the row's key.
+
+        Raises ConfigError when that is not the active key, InvalidArgument when the token would be too long.
+        """
+        return encode(self._claims(session), self._ring.require_signer())
+
+    def verify(self, token: str, *, audience: str | None, now: int) -> Claims:
+        """Return the claims of a genuine token for the audience, by default the guard's own.
+
+        `now` is in microseconds; a past `exp` is left to the caller. Raises TokenFault, InvalidArgument for
+        an audience off the allow-list.
+        """
+        wanted = self.check_audience(audience)
+        return decode(token, self._ring, issuer=self._issuer, audience=wanted, now=now, leeway=self._leeway)
+
+    def _claims(self, session: Session) -> Claims:
+        issued_at = _floor(session.issued_at)
+        return Claims(
+            issuer=self._issuer,
+            audience=session.audience,
+            subject=session.subject,
+            client_id=session.agent_id,
+            session_id=session.id,
+            jti=session.jti,
+            issued_at=issued_at,
+            not_before=issued_at,
+            expires_at=_ceiling(session.token_expires_at),
+            scopes=session.scopes,
+            generation=session.generation,
+            actors=session.actors,
+            kid=session.kid,
+        )
+
+
+def _floor(at: datetime) -> int:
+    return to_microseconds(at) // SECOND
+
+
+def _ceiling(at: datetime) -> int:
+    return -(-to_microseconds(at) // SECOND)

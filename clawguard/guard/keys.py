@@ -1,0 +1,239 @@
+"""Keys: one that signs, those that verify, and the ring that knows which of them may, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NoReturn, get_args
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+from jwt import algorithms as primitives
+
+from clawguard.clock import SECOND
+from clawguard.errors import ConfigError, InvalidArgument
+from clawguard.guard.encoding import b64encode, compact_json
+from clawguard.guard.jwk import (
+    ALGORITHMS,
+    Algorithm,
+    PublicKey,
+    algorithm_of,
+    load_jwk,
+    public_members,
+    thumbprint,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "KEY_STATES",
+    "TOKEN_TYPE",
+    "Algorithm",
+    "KeyRing",
+    "KeyState",
+    "RingKey",
+    "SigningKey",
+    "VerifyingKey",
+]
+
+KeyState = Literal["next", "active", "retiring", "retired", "compromised"]
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+KEY_STATES: tuple[str, ...] = get_args(KeyState)
+TOKEN_TYPE = "at+jwt"  # RFC 9068, 2.1
+
+_RSA_BITS = 2_048  # what RFC 7518, 3.3 asks; 3,072 bits make each token three times as dear to sign
+_VERIFY_ALLOWANCE = 60 * SECOND  # the greatest leeway a guard may have
+_PRIMITIVES: Mapping[str, primitives.Algorithm] = MappingProxyType(
+    {
+        "ES256": primitives.ECAlgorithm(primitives.ECAlgorithm.SHA256, ec.SECP256R1),
+        "EdDSA": primitives.OKPAlgorithm(),
+        "RS256": primitives.RSAAlgorithm(primitives.RSAAlgorithm.SHA256),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """Hold a public key with its one algorithm; `kid` is its RFC 7638 thumbprint. Make it with `from_jwk`."""
+
+    kid: str
+    algorithm: Algorithm
+    _public: PublicKey = field(repr=False, compare=False)
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, object], /) -> VerifyingKey:
+        """Return the key of a public JWK.
+
+        Raises ConfigError for private or symmetric members, another type, curve or algorithm, RSA below 2,048
+        bits, weak exponents, Ed25519 points of small order, a use other than signatures, a foreign kid.
+        """
+        return cls._of(load_jwk(jwk))
+
+    @classmethod
+    def _of(cls, public: PublicKey) -> VerifyingKey:
+        algorithm = algorithm_of(public)
+        return cls(thumbprint(public_members(public)), algorithm, public)
+
+    def verify(self, signing_input: bytes, signature: bytes) -> bool:
+        """Tell whether the JWS signature (for ES256: r and s, 64 bytes) is this key's over the input."""
+        return _PRIMITIVES[self.algorithm].verify(signing_input, self._public, signature)
+
+    def jwk(self) -> dict[str, str]:
+        """Return the public members, `kid`, `use` and `alg`."""
+        return {**public_members(self._public), "kid": self.kid, "use": "sig", "alg": self.algorithm}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """Hold a private key with its one algorithm; it is left out of the repr and refuses pickling.
+
+    Make it with `generate` or `from_private_bytes`. `header` is the first segment of every token it signs.
+    """
+
+    verifying: VerifyingKey
+    header: bytes = field(repr=False)
+    _private: PrivateKey = field(repr=False, compare=False)
+
+    @classmethod
+    def generate(cls, algorithm: Algorithm = "ES256") -> SigningKey:
+        """Return a new key: P-256, Ed25519, or RSA of 2,048 bits with the exponent 65537."""
+        if algorithm == "ES256":
+            return cls._of(ec.generate_private_key(ec.SECP256R1()))
+        if algorithm == "EdDSA":
+            return cls._of(ed25519.Ed25519PrivateKey.generate())
+        if algorithm == "RS256":
+            return cls._of(rsa.generate_private_key(public_exponent=65_537, key_size=_RSA_BITS))
+        raise InvalidArgument("algorithm", f"must be one of {', '.join(ALGORITHMS)}")
+
+    @classmethod
+    def from_private_bytes(cls, algorithm: Algorithm, data: bytes, /) -> SigningKey:
+        """Return the key in unencrypted PKCS#8 DER; raise ConfigError unless it is one of the algorithm."""
+        private = _load_private(data)
+        if private is None:
+            raise ConfigError("the stored signing key cannot be read")
+        key = cls._of(private)
+        if key.algorithm != algorithm:
+            raise ConfigError(f"the stored signing key is not one for {algorithm}")
+        return key
+
+    @classmethod
+    def _of(cls, private: PrivateKey) -> SigningKey:
+        verifying = VerifyingKey._of(private.public_key())
+        header = {"alg": verifying.algorithm, "kid": verifying.kid, "typ": TOKEN_TYPE}
+        return cls(verifying, b64encode(compact_json(header)), private)
+
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint of the public key."""
+        return self.verifying.kid
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The one algorithm this key signs with."""
+        return self.verifying.algorithm
+
+    def sign(self, signing_input: bytes) -> bytes:
+        """Return the JWS signature over the input (RFC 7515, 5.1)."""
+        return _PRIMITIVES[self.algorithm].sign(signing_input, self._private)
+
+    def private_bytes(self) -> bytes:
+        """Return the private key as PKCS#8 DER, unencrypted: seal it before it is stored."""
+        return self._private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a SigningKey cannot be copied or pickled")
+
+
+def _load_private(data: bytes) -> PrivateKey | None:
+    try:
+        key: Any = load_der_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, PrivateKey) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RingKey:
+    """Hold a key and its state; a retiring one verifies until `verify_until`, in microseconds UTC."""
+
+    key: VerifyingKey
+    state: KeyState
+    verify_until: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in KEY_STATES:
+            raise ConfigError(f"the key {self.key.kid} is in no known state")
+        if self.state == "retiring" and self.verify_until is None:
+            raise ConfigError(f"the retiring key {self.key.kid} has no verify_until")
+
+    def verifies_at(self, now: int) -> bool:
+        """Tell whether tokens of this key are taken at an instant (microseconds UTC)."""
+        if self.state != "retiring" or self.verify_until is None:
+            return self.state == "active"
+        return now <= self.verify_until + _VERIFY_ALLOWANCE
+
+
+class KeyRing:
+    """Hold all keys of one revision, immutable: which signs, which verify, which are published.
+
+    `signer` is None for a holder of public keys, else the active key. Raises ConfigError for a signer that is
+    not active, a kid that comes twice and two active keys.
+    """
+
+    __slots__ = ("_keys", "_revision", "_signer")
+
+    def __init__(self, revision: int, keys: Iterable[RingKey], signer: SigningKey | None) -> None:
+        listed = tuple(keys)
+        self._revision = revision
+        self._keys = {each.key.kid: each for each in listed}
+        self._signer = signer
+        if len(self._keys) != len(listed):
+            raise ConfigError("the key ring holds a kid twice")
+        if sum(each.state == "active" for each in listed) > 1:
+            raise ConfigError("the key ring holds two active keys")
+        if signer is not None and self.state_of(signer.kid) != "active":
+            raise ConfigError("the signing key is not the active key of the ring")
+
+    def __repr__(self) -> str:
+        return f"KeyRing(revision={self._revision}, keys={len(self._keys)})"
+
+    @property
+    def revision(self) -> int:
+        """The revision of the key table that this ring was read at."""
+        return self._revision
+
+    @property
+    def signer(self) -> SigningKey | None:
+        """The active key's private half, or None for a holder of public keys."""
+        return self._signer
+
+    def require_signer(self) -> SigningKey:
+        """Return the signer; raise ConfigError where there is none."""
+        if self._signer is None:
+            raise ConfigError("there is no signing key here", hint="this key ring holds public keys only")
+        return self._signer
+
+    def find(self, kid: str, *, now: int) -> VerifyingKey | None:
+        """Return the key if its tokens are taken at `now` (microseconds): active, or retiring and not over.
+
+        A `next` key has signed nothing at this revision: who meets a newer revision reloads the ring.
+        """
+        found = self._keys.get(kid)
+        return found.key if found is not None and found.verifies_at(now) else None
+
+    def state_of(self, kid: str) -> KeyState | None:
+        """Return a key's state, or None for an unknown kid."""
+        found = self._keys.get(kid)
+        return found.state if found is not None else None
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return the JWK set (RFC 7517, 5): next, active and retiring keys, public members only."""
+        published = ("next", "active", "retiring")
+        return {"keys": [each.key.jwk() for each in self._keys.values() if each.state in published]}

@@ -1,0 +1,351 @@
+"""The records: what a session, a context, an event and a page are. Frozen, slotted, free of secrets.
+
+Times are aware datetimes here and integer microseconds in the store; durations are seconds here and
+microseconds there. No record but `IssuedSession` carries a token, and that one leaves it out of every
+repr, dump, copy and pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
+
+from pydantic_core import to_json
+
+from clawguard.clock import SECOND, to_datetime
+from clawguard.errors import InvalidArgument
+from clawguard.scopes import ScopeSet, parse_scopes
+
+__all__ = [
+    "CAUSES",
+    "STATES",
+    "Actor",
+    "Cause",
+    "Event",
+    "Inspection",
+    "IssuedSession",
+    "JSONObject",
+    "Page",
+    "Session",
+    "SessionContext",
+    "State",
+    "check_metadata",
+    "check_text",
+]
+
+Cause = Literal[
+    "ttl", "idle", "uses", "finished", "revoked", "invalidated", "parent", "agent", "reuse", "key", "limit"
+]
+State = Literal["idle", "running", "error"]
+JSONObject = Mapping[str, Any]
+
+CAUSES: tuple[str, ...] = get_args(Cause)
+STATES: tuple[str, ...] = get_args(State)
+
+MAX_TEXT = 255
+MAX_METADATA_BYTES = 16_384
+MAX_METADATA_DEPTH = 32
+
+T = TypeVar("T")
+
+
+class Actor(NamedTuple):
+    """Name one step of a delegation: an agent and the session it acted in."""
+
+    agent_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Hold one row of the lifecycle table as it was read; `version` grows with every change of the row."""
+
+    id: str
+    version: int
+    generation: int
+    key: str | None
+    request_id: str | None
+    agent_id: str
+    agent_alias: str | None
+    subject: str
+    workspace_id: str
+    audience: str
+    role: str | None
+    scopes: ScopeSet
+    task_type: str | None
+    actors: tuple[Actor, ...]
+    parent_id: str | None
+    root_id: str
+    depth: int
+    delegable: bool
+    forked_from: str | None
+    name: str | None
+    metadata: JSONObject
+    engine_url: str | None
+    engine_version: str | None
+    channel_id: str | None
+    room_id: str | None
+    sender_id: str | None
+    state: State
+    turn_id: str | None
+    turn_started_at: datetime | None
+    kid: str
+    jti: str = field(repr=False)
+    created_at: datetime
+    issued_at: datetime
+    token_expires_at: datetime
+    ttl: float
+    expires_at: datetime
+    absolute_expires_at: datetime
+    idle_timeout: float | None
+    last_activity: datetime
+    last_source: str | None
+    ended_at: datetime | None
+    cause: Cause | None
+    reason: str | None
+    ended_by: str | None
+    due_at: datetime
+
+    @classmethod
+    def from_tuple(cls, row: tuple[Any, ...]) -> Session:
+        """Return the record of a row whose columns stand in this class's order."""
+        return cls.from_row(dict(zip(_NAMES, row, strict=True)))
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Session:
+        """Return the record of a row given by column names, in the store's own units."""
+        values = row.copy()
+        for name in _INSTANTS:
+            at = values[name]
+            if at is not None:
+                values[name] = to_datetime(at)
+        for name in _DURATIONS:
+            ticks = values[name]
+            if ticks is not None:
+                values[name] = ticks / SECOND
+        values["scopes"] = parse_scopes(values["scopes"])
+        values["actors"] = decode_actors(values["actors"])
+        values["delegable"] = bool(values["delegable"])
+        values["metadata"] = json.loads(values["metadata"])
+        return cls(**values)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.version))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the token's id as JSON-ready values; instants in ISO 8601."""
+        return _json_ready(self, leave_out=("jti",))
+
+
+def decode_actors(text: str) -> tuple[Actor, ...]:
+    """Return the actors of a row's JSON text, root first."""
+    return () if text == "[]" else tuple(Actor(*pair) for pair in json.loads(text))
+
+
+def encode_actors(actors: Iterable[Actor]) -> str:
+    """Return actors as a row's JSON text: pairs of agent and session, root first."""
+    return to_json(list(actors)).decode()
+
+
+_NAMES = tuple(each.name for each in fields(Session))
+_INSTANTS = tuple(each.name for each in fields(Session) if "datetime" in str(each.type))
+_DURATIONS = ("ttl", "idle_timeout")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """Say who is calling and with what authority, as one validation found it.
+
+    It is proof of nothing by itself: give it back to `validate` to have it checked against its row.
+    """
+
+    session_id: str
+    generation: int
+    agent_id: str
+    subject: str
+    workspace_id: str
+    audience: str
+    role: str | None
+    scopes: ScopeSet
+    task_type: str | None
+    expires_at: datetime
+    actors: tuple[Actor, ...]
+
+    def has_scope(self, scope: str) -> bool:
+        """Tell whether the scope is held; a wildcard covers what stands below it."""
+        return scope in self.scopes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the context as JSON-ready values."""
+        return _json_ready(self)
+
+
+class IssuedSession(Session):
+    """Hold a session and, this once, the token that was just signed for it.
+
+    The token is no field: it is left out of the repr, of `to_dict()`, of copies and pickles, which are
+    plain `Session` records.
+    """
+
+    __slots__ = ("_token",)
+
+    _token: str
+
+    def __init__(self, session: Session, *, token: str) -> None:
+        for name in _NAMES:
+            object.__setattr__(self, name, getattr(session, name))
+        object.__setattr__(self, "_token", token)
+
+    @property
+    def token(self) -> str:
+        """The compact JWS to hand to the agent."""
+        return self._token
+
+    def as_context(self) -> SessionContext:
+        """Return the authority that the token carries."""
+        return SessionContext(
+            session_id=self.id,
+            generation=self.generation,
+            agent_id=self.agent_id,
+            subject=self.subject,
+            workspace_id=self.workspace_id,
+            audience=self.audience,
+            role=self.role,
+            scopes=self.scopes,
+            task_type=self.task_type,
+            expires_at=self.expires_at,
+            actors=self.actors,
+        )
+
+    def headers(self) -> dict[str, str]:
+        """Return the HTTP headers that carry the token (RFC 6750, 2.1)."""
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment variables that hand the token to a child process."""
+        return {"CLAWGUARD_TOKEN": self._token}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain_session, (tuple(getattr(self, name) for name in _NAMES),)
+
+
+def _plain_session(values: tuple[Any, ...]) -> Session:
+    return Session(**dict(zip(_NAMES, values, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Hold one entry of the log; `str()` is one aligned line.
+
+    `seq` counts from 1 without gaps. `hash` is SHA-256 over `prev_hash` and the RFC 8785 text.
+    """
+
+    seq: int
+    id: str
+    type: str
+    at: datetime
+    workspace_id: str | None
+    session_id: str | None
+    version: int | None
+    agent_id: str | None
+    subject: str | None
+    actor: str | None
+    cause: str | None
+    reason: str | None
+    cause_id: str | None
+    data: JSONObject
+    prev_hash: str
+    hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready values."""
+        return _json_ready(self)
+
+    def __str__(self) -> str:
+        who = self.agent_id or self.actor or "-"
+        why = " ".join(filter(None, (self.cause, f"({self.reason})" if self.reason else None)))
+        head = f"{self.at:%H:%M:%S.%f}  #{self.seq:<5} {self.type:<22} {who:<16}"
+        return f"{head} {self.session_id or '-':<36}  {why}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Hold one page of a listing; `next_cursor` is None on the last."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Tell what a token is, without ever raising for a bad one.
+
+    `verdict` is `active`, `ended`, `superseded` or `invalid`; `session` and `claims` are None for a token
+    whose signature is not ours.
+    """
+
+    verdict: Literal["active", "ended", "superseded", "invalid"]
+    session: Session | None
+    claims: JSONObject | None
+
+
+def check_text(value: object, *, argument: str) -> str:
+    """Return a text id: 1 to 255 printable characters; raise InvalidArgument for anything else."""
+    if not isinstance(value, str):
+        raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
+    if not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+        raise InvalidArgument(argument, f"must be 1 to {MAX_TEXT} printable characters")
+    return value
+
+
+def check_metadata(value: object, *, argument: str = "metadata") -> str:
+    """Return a JSON object as text: at most 16 KiB, 32 levels deep; raise InvalidArgument otherwise."""
+    if value is None:
+        return "{}"
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InvalidArgument(argument, "must be a JSON object: a dict with string keys")
+    try:
+        _check_json(value, MAX_METADATA_DEPTH)
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument(
+            argument, f"must hold JSON values only, at most {MAX_METADATA_DEPTH} levels deep"
+        ) from None
+    if size > MAX_METADATA_BYTES:
+        raise InvalidArgument(argument, f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
+    return text
+
+
+def _check_json(value: object, depth: int) -> None:
+    """Raise ValueError for nesting beyond `depth`, TypeError for keys that JSON would turn into text."""
+    if depth < 0:
+        raise ValueError
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise TypeError
+            _check_json(each, depth - 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_json(each, depth - 1)
+
+
+def _json_ready(record: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a record's fields with instants, scopes and actors as JSON values."""
+    return {
+        each.name: _plain(getattr(record, each.name)) for each in fields(record) if each.name not in leave_out
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, ScopeSet):
+        return list(value)
+    if isinstance(value, tuple):
+        return [each._asdict() if isinstance(each, Actor) else each for each in value]
+    return value

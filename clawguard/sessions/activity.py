@@ -1,0 +1,114 @@
+"""`manager.activity`: what a live session is called, where it talks, and what it is doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from clawguard.clock import Clock, microseconds
+from clawguard.errors import InvalidArgument, SessionEnded, SessionNotFound
+from clawguard.models import STATES, JSONObject, Session, State, check_metadata, check_text
+from clawguard.sessions.change import Change, SessionDue
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, optional_text
+from clawguard.sessions.ending import Endings
+from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.store import Store
+
+__all__ = ["Activity"]
+
+
+class Activity:
+    """Set what belongs to a live session; an ended one raises SessionEnded, an unknown id SessionNotFound."""
+
+    def __init__(
+        self, store: Store, change: Callable[..., Change], *, endings: Endings, clock: Clock
+    ) -> None:
+        self._store = store
+        self._change = change
+        self._endings = endings
+        self._clock = clock
+
+    def set_name(self, session: SessionRef, name: str | None) -> Session:
+        """Name the session; None or blank takes the name away."""
+        return self._update("session.set_name", session, name=optional_text(name or None, argument="name"))
+
+    def set_agent_alias(self, session: SessionRef, agent_alias: str | None) -> Session:
+        """Give the session's agent another name to show; None or blank takes it away."""
+        alias = optional_text(agent_alias or None, argument="agent_alias")
+        return self._update("session.set_agent_alias", session, agent_alias=alias)
+
+    def set_metadata(self, session: SessionRef, metadata: JSONObject) -> Session:
+        """Put a JSON object of at most 16 KiB in the place of the session's metadata."""
+        return self._update("session.set_metadata", session, metadata=check_metadata(metadata))
+
+    def set_routing(
+        self,
+        session: SessionRef,
+        *,
+        channel_id: str | None = None,
+        room_id: str | None = None,
+        sender_id: str | None = None,
+    ) -> Session:
+        """Note where the session talks; what is None or blank stays as it was."""
+        given = {"channel_id": channel_id, "room_id": room_id, "sender_id": sender_id}
+        trimmed = {
+            name: (value.strip() or None) if isinstance(value, str) else value
+            for name, value in given.items()
+        }
+        checked = {name: optional_text(value, argument=name) for name, value in trimmed.items()}
+        return self._update("session.set_routing", session, **checked)
+
+    def set_state(self, session: SessionRef, state: State, *, turn_id: str | None = None) -> Session:
+        """Note that a turn began (`running`), ended (`idle`) or failed (`error`)."""
+        if state not in STATES:
+            raise InvalidArgument("state", f"must be one of {', '.join(STATES)}")
+        started = self._clock.now() if state == "running" else None
+        turn = optional_text(turn_id, argument="turn_id")
+        return self._update("session.set_state", session, state=state, turn_id=turn, turn_started_at=started)
+
+    def running(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> tuple[Session, ...]:
+        """Return the live sessions with a turn under way, the newest turn first."""
+        return self._list("session.running", workspace_id)
+
+    def stuck(
+        self, older_than: float | timedelta, *, workspace_id: str = DEFAULT_WORKSPACE
+    ) -> tuple[Session, ...]:
+        """Return the live sessions whose turn began more than `older_than` seconds ago, the oldest first."""
+        before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
+        return self._list("session.stuck", workspace_id, before=before)
+
+    def _list(self, statement: str, workspace_id: str, **params: int) -> tuple[Session, ...]:
+        workspace = check_text(workspace_id, argument="workspace_id")
+        rows = self._store.read(statement, workspace_id=workspace, now=self._clock.now(), **params)
+        return tuple(Session.from_tuple(row) for row in rows)
+
+    def _update(self, statement: str, session: SessionRef, **columns: Any) -> Session:
+        session_id = session_id_of(session)
+        try:
+            with self._change(durable=False) as change:
+                row = change.one(statement, id=session_id, now=change.now, **columns)
+                if row is None:
+                    raise _refusal(change, session_id)
+                updated = Session.from_tuple(row)
+                changed = sorted(name for name, value in columns.items() if value is not None)
+                change.writer.append(
+                    "session.updated",
+                    session_id=session_id,
+                    version=updated.version,
+                    agent_id=updated.agent_id,
+                    subject=updated.subject,
+                    workspace_id=updated.workspace_id,
+                    data={"fields": changed or sorted(columns)},
+                )
+        except SessionDue:
+            raise self._endings.settle(session_id) from None
+        return updated
+
+
+def _refusal(change: Change, session_id: str) -> Exception:
+    row = change.one("session.ended_as", id=session_id)
+    if row is None:
+        return SessionNotFound(session_id)
+    cause, reason = row
+    return SessionDue(session_id) if cause is None else SessionEnded(cause, reason)

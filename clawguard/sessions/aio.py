@@ -1,0 +1,260 @@
+"""The same manager, awaited: keyed reads run inline, the rest takes one hop to a worker thread.
+
+A row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself. A write
+that was begun is never torn: a cancelled create or delegate ends what it made, a cancelled refresh
+supersedes it. Names, parameters and docstrings are those of the plain class, by construction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Collection, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from clawguard.clock import Clock
+from clawguard.errors import ClawguardError
+from clawguard.events.log import EventLog
+from clawguard.events.signals import Dispatch, Signals
+from clawguard.guard import KekSource
+from clawguard.models import IssuedSession
+from clawguard.sessions.activity import Activity
+from clawguard.sessions.directory import Directory
+from clawguard.sessions.keychain import Keys
+from clawguard.sessions.manager import SessionManager
+from clawguard.sessions.verifier import Verifier
+
+__all__ = ["AsyncKeys", "AsyncSessionManager", "AsyncVerifier"]
+
+K = TypeVar("K")
+K_co = TypeVar("K_co", covariant=True)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Twin(Protocol[K_co]):
+    """Hold the plain object whose names are awaited here."""
+
+    @property
+    def _plain(self) -> K_co: ...
+
+
+Plain = Callable[Concatenate[K, P], T]
+Awaited = Callable[Concatenate[_Twin[K], P], Coroutine[Any, Any, T]]
+
+
+def _direct(method: Plain[K, P, T]) -> Callable[Concatenate[_Twin[K], P], T]:
+    """Pass on a method that is not awaited."""
+
+    @functools.wraps(method)
+    def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self._plain, *args, **kwargs)
+
+    return call
+
+
+def _inline(method: Plain[K, P, T]) -> Awaited[K, P, T]:
+    """Await a method that takes microseconds: it runs on the loop."""
+
+    @functools.wraps(method)
+    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self._plain, *args, **kwargs)
+
+    return call
+
+
+def _hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
+    """Await a method that may wait: it runs in a worker thread, to its end even when cancelled."""
+
+    @functools.wraps(method)
+    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.shield(asyncio.to_thread(method, self._plain, *args, **kwargs))
+
+    return call
+
+
+def _hop_or_undo(
+    method: Plain[SessionManager, P, IssuedSession], undo: Callable[[SessionManager, IssuedSession], object]
+) -> Awaited[SessionManager, P, IssuedSession]:
+    """Await a method that issues a token; when the caller is cancelled meanwhile, undo what it made."""
+
+    @functools.wraps(method)
+    async def call(self: _Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
+        work = asyncio.ensure_future(asyncio.to_thread(method, self._plain, *args, **kwargs))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.shield(_undo(work, functools.partial(undo, self._plain)))
+            raise
+
+    return call
+
+
+async def _undo(work: asyncio.Future[IssuedSession], undo: Callable[[IssuedSession], object]) -> None:
+    try:
+        await asyncio.to_thread(undo, await work)
+    except ClawguardError:
+        return  # it made nothing, or what it made has ended already
+
+
+class AsyncVerifier:
+    """`Verifier` for async code: `async with AsyncVerifier.open(...) as verifier:`."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._plain = verifier
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        audiences: Collection[str] = (),
+        lock_timeout: float = 5.0,
+        clock: Clock | None = None,
+    ) -> AsyncVerifier:
+        """Open an existing store to verify with: see `Verifier.open`."""
+        return cls(
+            Verifier.open(
+                url,
+                issuer=issuer,
+                audience=audience,
+                audiences=audiences,
+                lock_timeout=lock_timeout,
+                clock=clock,
+            )
+        )
+
+    async def __aenter__(self) -> AsyncVerifier:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def events(self) -> EventLog:
+        """The log; `follow` is an async iterator too."""
+        return self._plain.events
+
+    use = _direct(Verifier.use)
+    validate = _inline(Verifier.validate)
+    inspect = _inline(Verifier.inspect)
+    close = _hop(Verifier.close)
+
+
+class AsyncKeys:
+    """`manager.keys` for async code."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._plain = keys
+
+    list = _inline(Keys.list)
+    jwks = _inline(Keys.jwks)
+    rotate = _hop(Keys.rotate)
+    prune = _hop(Keys.prune)
+
+
+class AsyncSessionManager:
+    """`SessionManager` for async code: `async with AsyncSessionManager.open() as manager:`.
+
+    `AsyncSessionManager(manager)` shares a manager that somebody else opened and closes. Async receivers
+    run on the loop that the manager was opened on.
+    """
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._plain = manager
+        self._owns = False
+        self.keys = AsyncKeys(manager.keys)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        audiences: Collection[str] = (),
+        kek: KekSource = None,
+        sweep_every: float | None = 1.0,
+        lock_timeout: float = 5.0,
+        dispatch: Dispatch = "thread",
+        clock: Clock | None = None,
+    ) -> AsyncSessionManager:
+        """Open the store, making it on first use: see `SessionManager.open`."""
+        manager = SessionManager.open(
+            url,
+            issuer=issuer,
+            audience=audience,
+            audiences=audiences,
+            kek=kek,
+            sweep_every=sweep_every,
+            lock_timeout=lock_timeout,
+            dispatch=dispatch,
+            clock=clock,
+        )
+        opened = cls(manager)
+        opened._owns = True
+        return opened
+
+    async def __aenter__(self) -> AsyncSessionManager:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the store, unless the manager is shared: see `SessionManager.close`."""
+        if self._owns:
+            await asyncio.shield(asyncio.to_thread(self._plain.close))
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of every token of this database."""
+        return self._plain.issuer
+
+    @property
+    def events(self) -> EventLog:
+        """The log; `follow` is an async iterator too."""
+        return self._plain.events
+
+    @property
+    def signals(self) -> Signals:
+        """The blinker signals."""
+        return self._plain.signals
+
+    @property
+    def sessions(self) -> Directory:
+        """Reading sessions: keyed reads, run inline."""
+        return self._plain.sessions
+
+    @property
+    def activity(self) -> Activity:
+        """What live sessions are doing; its setters write: call them through `asyncio.to_thread`."""
+        return self._plain.activity
+
+    def on(self, pattern: str, receiver: Any = None) -> Any:
+        """Call a plain or async receiver with every event that fits: see `SessionManager.on`."""
+        return self._plain.on(pattern, receiver) if receiver is not None else self._plain.on(pattern)
+
+    off = _direct(SessionManager.off)
+    use = _direct(SessionManager.use)
+    create = _hop_or_undo(SessionManager.create, SessionManager.end)
+    create_session = _hop_or_undo(SessionManager.create_session, SessionManager.end)
+    delegate = _hop_or_undo(SessionManager.delegate, SessionManager.end)
+    refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
+    validate = _inline(SessionManager.validate)
+    inspect = _inline(SessionManager.inspect)
+    get_session = _inline(SessionManager.get_session)
+    revoke = _hop(SessionManager.revoke)
+    end = _hop(SessionManager.end)
+    invalidate = _hop(SessionManager.invalidate)
+    revoke_all_for_agent = _hop(SessionManager.revoke_all_for_agent)
+    active_count = _hop(SessionManager.active_count)
+    prune_expired = _hop(SessionManager.prune_expired)

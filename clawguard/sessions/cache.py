@@ -1,0 +1,80 @@
+"""The context cache: it saves parsing and the signature, never the decision.
+
+It is keyed by the SHA-256 of the token, bounded, and fires no events: cachetools drops expired and
+overflowing entries silently, so natural expiry comes from the table.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+
+from clawguard.clock import SECOND, Clock
+from clawguard.forks import call_after_fork
+from clawguard.models import SessionContext
+
+__all__ = ["CacheEntry", "ContextCache"]
+
+_LONGEST = 3_600
+
+
+@dataclass(slots=True)
+class CacheEntry:
+    """Hold what one token was found to mean, and the version of the row it was found in."""
+
+    context: SessionContext
+    version: int
+    ends_at: int
+    touch_every: int
+    next_touch: int
+    source: str | None
+
+
+class ContextCache:
+    """Keep contexts by token digest, at most `capacity`, each for at most an hour."""
+
+    def __init__(self, *, capacity: int, clock: Clock) -> None:
+        self._capacity = capacity
+        self._clock = clock
+        self._begin_anew()
+        call_after_fork(self)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: TTLCache[bytes, CacheEntry] = TTLCache(
+            self._capacity, _LONGEST, timer=lambda: self._clock.elapsed() / SECOND
+        )
+
+    def get(self, digest: bytes) -> CacheEntry | None:
+        """Return the entry of a token, if it is remembered."""
+        with self._lock:
+            try:
+                return self._entries[digest]
+            except KeyError:
+                return None
+
+    def put(self, digest: bytes, entry: CacheEntry) -> None:
+        """Remember an entry, in the place of the one before."""
+        with self._lock:
+            self._entries.pop(digest, None)
+            self._entries[digest] = entry
+
+    def drop(self, digest: bytes) -> None:
+        """Forget a token."""
+        with self._lock:
+            self._entries.pop(digest, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._entries)
+
+    def after_fork(self) -> None:
+        """Begin empty in a forked child: the parent may have held the lock."""
+        self._begin_anew()

@@ -1,0 +1,73 @@
+"""One use case, one transaction: state and events together, signals after the commit."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from clawguard.clock import Clock
+from clawguard.events.log import EventLog, LogWriter
+from clawguard.store import Row, Store, Transaction
+
+__all__ = ["Change", "KeysMoved", "SessionDue"]
+
+
+class KeysMoved(Exception):
+    """Another process changed the keys since the token was signed: load them and sign again."""
+
+
+class SessionDue(Exception):
+    """A change met a session that is past its end but not yet recorded as ended."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+
+class Change:
+    """Hold the write lock, the time as it is under it, and the log's writer.
+
+    `durable` is needed by whatever may write an end, a generation or a key: it survives power loss.
+    """
+
+    __slots__ = ("_clock", "_log", "_transaction", "now", "tx", "writer")
+
+    def __init__(self, store: Store, log: EventLog, clock: Clock, *, durable: bool) -> None:
+        self._log = log
+        self._clock = clock
+        self._transaction: AbstractContextManager[Transaction] = store.transaction(durable=durable)
+        self.tx: Transaction
+        self.writer: LogWriter
+        self.now = 0
+
+    def __enter__(self) -> Change:
+        self.tx = self._transaction.__enter__()
+        try:
+            self.now = self._clock.now()
+            self.writer = self._log.writer(self.tx, now=self.now)
+        except BaseException as error:
+            self._transaction.__exit__(type(error), error, error.__traceback__)
+            raise
+        self.tx.on_commit(self._announce)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transaction.__exit__(kind, error, trace)
+        if kind is None:
+            self._log.after_commit()
+
+    def one(self, name: str, /, **params: Any) -> Row | None:
+        """Run a statement and return its first row, if any."""
+        rows = self.tx.run(name, **params)
+        return rows[0] if rows else None
+
+    def expect_keys(self, revision: int) -> None:
+        """Raise KeysMoved when the keys are not those that signed."""
+        if self.writer.key_revision != revision:
+            raise KeysMoved
+
+    def _announce(self) -> None:
+        self._log.announce(self.writer)

@@ -1,0 +1,157 @@
+"""The session bound here: `use` binds it, `current_session` reads it, `requires` checks it on every call."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+from clawguard.errors import ClawguardError, NoSession
+from clawguard.models import SessionContext
+from clawguard.scopes import Scopes, parse_scopes
+
+__all__ = ["Use", "bound_actor", "current_session", "requires"]
+
+_WATCH_EVERY = 0.25
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Validator(Protocol):
+    """Check a token or a context against its row."""
+
+    def validate(self, token_or_context: str | SessionContext, /, *, require: Scopes = ...) -> SessionContext:
+        """Return the context as it now stands, or raise."""
+
+
+class _Binding(NamedTuple):
+    context: SessionContext
+    validator: Validator
+
+
+_bound: ContextVar[_Binding | None] = ContextVar("clawguard_session", default=None)
+
+
+def current_session() -> SessionContext:
+    """Return the session bound by `use` or by a web adapter; NoSession where none is."""
+    return _require_binding().context
+
+
+def bound_actor() -> str | None:
+    """Return who acts here, for the log: the bound session, if any."""
+    binding = _bound.get()
+    return None if binding is None else f"session:{binding.context.session_id}"
+
+
+def requires(*scopes: str) -> Callable[[F], F]:
+    """Let a function run only for a bound session that holds every scope; its row is read on every call.
+
+    Works on `def` and `async def`. Raises NoSession, InsufficientScope, SessionEnded, TokenSuperseded.
+    """
+    wanted = parse_scopes(scopes)
+
+    def decorate(function: F) -> F:
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                _recheck(wanted)
+                return await function(*args, **kwargs)
+
+        else:
+
+            @functools.wraps(function)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                _recheck(wanted)
+                return function(*args, **kwargs)
+
+        return cast(F, guarded)
+
+    return decorate
+
+
+def _recheck(wanted: Scopes) -> None:
+    binding = _require_binding()
+    binding.validator.validate(binding.context, require=wanted)
+
+
+def _require_binding() -> _Binding:
+    binding = _bound.get()
+    if binding is None:
+        raise NoSession
+    return binding
+
+
+class Use:
+    """Bind a session for a block; a context manager, plain and async.
+
+    As `async with` it cancels its body and raises SessionEnded within a second of an end, in whichever
+    process that happened. `finish` is called with the context on the way out.
+    """
+
+    def __init__(
+        self,
+        validator: Validator,
+        token: str | SessionContext,
+        *,
+        require: Scopes,
+        finish: Callable[[SessionContext], object] | None = None,
+    ) -> None:
+        self._validator = validator
+        self._token = token
+        self._require = require
+        self._finish = finish
+        self._resets: list[Token[_Binding | None]] = []
+        self._context: SessionContext | None = None
+        self._refusal: ClawguardError | None = None
+
+    def __enter__(self) -> SessionContext:
+        context = self._validator.validate(self._token, require=self._require)
+        self._context = context
+        self._resets.append(_bound.set(_Binding(context, self._validator)))
+        return context
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unbind()
+        if self._finish is not None and self._context is not None:
+            self._finish(self._context)
+
+    async def __aenter__(self) -> SessionContext:
+        context = self.__enter__()
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._watcher = asyncio.create_task(self._watch(context))
+        return context
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        self._unbind()
+        if self._refusal is not None and self._task is not None:
+            mine = self._task.uncancel() <= self._cancelling
+            if kind is None or (issubclass(kind, asyncio.CancelledError) and mine):
+                raise self._refusal from None
+        if self._finish is not None and self._context is not None:
+            await asyncio.to_thread(self._finish, self._context)
+
+    def _unbind(self) -> None:
+        if self._resets:
+            _bound.reset(self._resets.pop())
+
+    async def _watch(self, context: SessionContext) -> None:
+        """Read the row again and again; a store that does not answer refuses as an end does."""
+        while self._refusal is None:
+            await asyncio.sleep(_WATCH_EVERY)
+            try:
+                self._validator.validate(context)
+            except ClawguardError as refusal:
+                self._refusal = refusal
+                if self._task is not None:
+                    self._task.cancel()

@@ -1,0 +1,188 @@
+"""`manager.sessions`: find, list and walk sessions; purge tombstones."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from clawguard.clock import Clock, microseconds, to_microseconds
+from clawguard.errors import InvalidArgument, SessionNotFound
+from clawguard.models import STATES, Page, Session, check_text
+from clawguard.sessions.change import Change
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE
+from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.store import Store
+
+__all__ = ["Directory"]
+
+_MAX_LIMIT = 1_000
+_BATCH = 500
+_AFTER_ALL = "g"  # sorts behind every id
+_FILTERS = ("agent_id", "subject", "role", "state", "channel_id", "room_id", "sender_id", "parent_id")
+
+
+class Directory:
+    """Read sessions. Every listing is of one workspace and newest first."""
+
+    def __init__(self, store: Store, change: Callable[..., Change], *, clock: Clock) -> None:
+        self._store = store
+        self._change = change
+        self._clock = clock
+
+    def get(self, session: SessionRef) -> Session:
+        """Return the session as it is now, ended or not; SessionNotFound for an unknown id."""
+        session_id = session_id_of(session)
+        rows = self._store.read("session.get", id=session_id)
+        if not rows:
+            raise SessionNotFound(session_id)
+        return Session.from_tuple(rows[0])
+
+    def find(self, *, key: str, workspace_id: str = DEFAULT_WORKSPACE) -> Session | None:
+        """Return the live session that holds a key, or None."""
+        check_text(key, argument="key")
+        rows = self._store.read("session.by_key", workspace_id=_workspace(workspace_id), key=key)
+        session = Session.from_tuple(rows[0]) if rows else None
+        is_live = session is not None and to_microseconds(session.due_at) > self._clock.now()
+        return session if is_live else None
+
+    def page(
+        self,
+        *,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        live: bool | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        **filters: str,
+    ) -> Page[Session]:
+        """Return one page; the cursor goes on even when the row it stands on was purged.
+
+        `filters` are `agent_id`, `subject`, `role`, `state`, `channel_id`, `room_id`, `sender_id` and
+        `parent_id`. Raises InvalidArgument for a limit outside 1 to 1,000, a filter that is None, and a
+        cursor that is malformed or of other filters.
+        """
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+            raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
+        params = {"workspace_id": _workspace(workspace_id), **_check_filters(filters)}
+        digest = _digest(params, live)
+        names = tuple(filters)
+        if live is not None:
+            names += ("live" if live else "not_live",)
+        if cursor is not None:
+            params["cursor_id"] = _position(cursor, digest)
+            names += ("below_cursor",)
+        rows = self._store.read("session.page", names, limit=limit + 1, now=self._clock.now(), **params)
+        items = tuple(Session.from_tuple(row) for row in rows[:limit])
+        more = len(rows) > limit
+        return Page(items, _cursor(items[-1].id, digest) if more else None)
+
+    def iter(self, **filters: Any) -> Iterator[Session]:
+        """Walk all sessions that a page would list, page by page."""
+        cursor = None
+        while True:
+            page = self.page(cursor=cursor, **{"limit": _BATCH, **filters})
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def last(self, **filters: Any) -> Session | None:
+        """Return the newest session that a page would list, or None."""
+        return next(iter(self.page(**filters, limit=1).items), None)
+
+    def children(self, session: SessionRef, **filters: Any) -> Page[Session]:
+        """Return a page of a session's own children."""
+        parent = self.get(session)
+        return self.page(workspace_id=parent.workspace_id, parent_id=parent.id, **filters)
+
+    def tree(self, session: SessionRef) -> tuple[Session, ...]:
+        """Return a session and everything below it, parents before children."""
+        return self._line("session.tree", session)
+
+    def lineage(self, session: SessionRef) -> tuple[Session, ...]:
+        """Return a session's ancestors and itself, the root first."""
+        return self._line("session.lineage", session)
+
+    def purge(
+        self,
+        older_than: float | timedelta,
+        *,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        dry_run: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Remove the tombstones of trees whose root ended more than `older_than` seconds ago.
+
+        Whole trees, in bounded batches, each an event; `progress` is told the number so far. With
+        `dry_run` nothing is removed. Returns the number of sessions.
+        """
+        before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
+        workspace = _workspace(workspace_id)
+        total, below = 0, _AFTER_ALL
+        while True:
+            params = {"below": below, "workspace_id": workspace, "before": before, "limit": _BATCH}
+            ids = [row[0] for row in self._store.read("session.purgeable", **params)]
+            if ids and not dry_run:
+                self._delete(ids, workspace)
+            total += len(ids)
+            if progress is not None:
+                progress(total)
+            if len(ids) < _BATCH:
+                return total
+            below = ids[-1]
+
+    def _delete(self, ids: list[str], workspace_id: str) -> None:
+        with self._change(durable=True) as change:
+            change.tx.run_many("session.delete", [(each,) for each in ids])
+            change.writer.append("session.purged", workspace_id=workspace_id, data={"count": len(ids)})
+
+    def _line(self, statement: str, session: SessionRef) -> tuple[Session, ...]:
+        session_id = session_id_of(session)
+        rows = self._store.read(statement, id=session_id)
+        if not rows:
+            raise SessionNotFound(session_id)
+        return tuple(Session.from_tuple(row) for row in rows)
+
+
+def _workspace(workspace_id: str) -> str:
+    return check_text(workspace_id, argument="workspace_id")
+
+
+def _check_filters(filters: dict[str, str]) -> dict[str, str]:
+    for name, value in filters.items():
+        if name not in _FILTERS:
+            raise InvalidArgument(name[:64], "is not a filter", hint=f"the filters are {', '.join(_FILTERS)}")
+        check_text(value, argument=name)
+        if name == "state" and value not in STATES:
+            raise InvalidArgument("state", f"must be one of {', '.join(STATES)}")
+    return filters
+
+
+def _digest(params: dict[str, str], live: bool | None) -> str:
+    text = json.dumps([sorted(params.items()), live])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _cursor(session_id: str, digest: str) -> str:
+    mark = hashlib.sha256(f"{session_id}{digest}".encode()).hexdigest()[:8]
+    return base64.urlsafe_b64encode(f"{session_id}{digest}{mark}".encode()).decode()
+
+
+def _position(cursor: str, digest: str) -> str:
+    """Return the id a cursor stands on."""
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+    except (AttributeError, UnicodeError, binascii.Error):
+        text = ""
+    position = text[:36]
+    if cursor != _cursor(position, digest):
+        raise InvalidArgument(
+            "cursor",
+            "is malformed or belongs to other filters",
+            hint="take it from the page before, unchanged",
+        )
+    return position

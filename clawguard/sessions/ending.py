@@ -1,0 +1,168 @@
+"""Ends: each session has one, with one cause and one event, whichever processes race for it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from clawguard.clock import Clock, IdFactory
+from clawguard.errors import SessionEnded, SessionNotFound
+from clawguard.models import Cause
+from clawguard.sessions.change import Change
+from clawguard.store import Row, Store
+
+__all__ = ["Endings"]
+
+_logger = logging.getLogger("clawguard.sessions")
+_BATCH = 500
+
+
+class Endings:
+    """End sessions: one with its subtree, those that are due, those that a key signed."""
+
+    def __init__(
+        self, store: Store, change: Callable[..., Change], *, clock: Clock, new_id: IdFactory
+    ) -> None:
+        self._store = store
+        self._change = change
+        self._clock = clock
+        self._new_id = new_id
+
+    def end(self, session_id: str, *, cause: Cause, reason: str | None, actor: str | None) -> bool:
+        """End a session and everything below it in one transaction; False when it had ended already.
+
+        Raises SessionNotFound for an unknown id.
+        """
+        with self._change(durable=True) as change:
+            ended = self._end_in(change, session_id, cause=cause, reason=reason, actor=actor)
+            if not ended and not self._end_due_in(change, session_id):
+                _require_known(change, session_id)
+        return ended
+
+    def end_all_of(self, agent_id: str, *, workspace_id: str, reason: str | None, actor: str | None) -> int:
+        """End every session of an agent and what is below them in one transaction; return how many ended."""
+        given: dict[str, Any] = {"cause": "agent", "reason": reason, "actor": actor}
+        total = 0
+        with self._change(durable=True) as change:
+            cause_id = self._new_id(change.now)
+            found = change.tx.run("session.of_agent", workspace_id=workspace_id, agent_id=agent_id)
+            for (session_id,) in found:
+                before = len(change.writer.written)
+                if self._end_in(change, session_id, cause_id=cause_id, **given):
+                    total += len(change.writer.written) - before
+                else:
+                    self._end_due_in(change, session_id)
+        return total
+
+    def settle(self, session_id: str) -> SessionEnded:
+        """Record the natural end of a session that is due, and return the refusal that answers for it."""
+        with self._change(durable=True) as change:
+            self._end_due_in(change, session_id)
+            cause, reason = _require_known(change, session_id)
+        return SessionEnded(cause, reason)
+
+    def sweep(self, *, batch: int = _BATCH) -> int:
+        """Record the natural ends of all that is due, in batches; return how many ended.
+
+        Each row is claimed by a compare-and-set, so that any number of sweepers may run.
+        """
+        total = 0
+        while True:
+            if not self._store.read("session.any_due", now=self._clock.now()):
+                return total
+            with self._change(durable=True) as change:
+                rows = change.tx.run("session.claim_due", now=change.now, limit=batch)
+                self._record(change, rows)
+                self._end_orphans(change, rows)
+                total += len(change.writer.written)
+            if len(rows) < batch:
+                return total
+
+    def end_signed_by(self, kid: str, *, batch: int = _BATCH) -> int:
+        """End every session whose token a compromised key signed, in batches; return how many ended."""
+        total, after = 0, ""
+        while True:
+            with self._change(durable=True) as change:
+                cause_id = self._new_id(change.now)
+                found = [
+                    row[0] for row in change.tx.run("session.signed_by", kid=kid, after=after, limit=batch)
+                ]
+                for session_id in found:
+                    if not self._end_in(
+                        change, session_id, cause="key", reason=None, actor="host", cause_id=cause_id
+                    ):
+                        self._end_due_in(change, session_id)
+                if len(found) < batch:
+                    change.tx.run("keys.ends_done", kid=kid)
+                total += len(change.writer.written)
+            if len(found) < batch:
+                return total
+            after = found[-1]
+
+    def _end_in(
+        self,
+        change: Change,
+        session_id: str,
+        *,
+        cause: Cause,
+        reason: str | None,
+        actor: str | None,
+        cause_id: str | None = None,
+    ) -> bool:
+        rows = change.tx.run(
+            "session.end_one", id=session_id, now=change.now, cause=cause, reason=reason, actor=actor
+        )
+        if not rows:
+            return False
+        self._cascade(change, rows, actor=actor, cause_id=cause_id or self._new_id(change.now))
+        return True
+
+    def _end_due_in(self, change: Change, session_id: str) -> bool:
+        rows = change.tx.run("session.end_due", id=session_id, now=change.now)
+        if rows:
+            self._cascade(change, rows, actor=None, cause_id=None)
+        return bool(rows)
+
+    def _cascade(self, change: Change, rows: list[Row], *, actor: str | None, cause_id: str | None) -> None:
+        session_id = rows[0][0]
+        if change.one("session.has_children", id=session_id) is not None:
+            rows = rows + change.tx.run("session.end_below", id=session_id, now=change.now, actor=actor)
+        self._record(change, rows, cause_id=cause_id)
+
+    def _end_orphans(self, change: Change, rows: list[Row]) -> None:
+        """End what a claimed session still had below it; their ends are never later than its own."""
+        if not rows:
+            return
+        ids = json.dumps([row[0] for row in rows])
+        for (parent_id,) in change.tx.run("session.parents_among", ids=ids):
+            below = change.tx.run("session.end_below", id=parent_id, now=change.now, actor=None)
+            self._record(change, below)
+
+    def _record(self, change: Change, rows: list[Row], *, cause_id: str | None = None) -> None:
+        change.writer.append_many("session.expired", [_fields(row, cause_id) for row in rows])
+        if rows:
+            _logger.info("ended %d session(s), the first %s: %s", len(rows), rows[0][0], rows[0][5])
+
+
+def _fields(row: Row, cause_id: str | None) -> dict[str, Any]:
+    session_id, version, agent_id, subject, workspace_id, cause, reason, ended_by = row
+    return {
+        "session_id": session_id,
+        "version": version,
+        "agent_id": agent_id,
+        "subject": subject,
+        "workspace_id": workspace_id,
+        "cause": cause,
+        "reason": reason,
+        "actor": ended_by,
+        "cause_id": cause_id,
+    }
+
+
+def _require_known(change: Change, session_id: str) -> tuple[str, str | None]:
+    row = change.one("session.ended_as", id=session_id)
+    if row is None:
+        raise SessionNotFound(session_id)
+    return row[0] or "ttl", row[1]

@@ -1,0 +1,338 @@
+"""The session manager: the verbs of a session's life. Each is one transaction, told in its own module."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from clawguard.clock import SECOND, Clock, microseconds
+from clawguard.events.log import EventLog
+from clawguard.events.signals import Dispatch, Receiver, Signals
+from clawguard.guard import KekSource
+from clawguard.models import Inspection, IssuedSession, JSONObject, Session, SessionContext, check_text
+from clawguard.scopes import Scopes
+from clawguard.sessions.activity import Activity
+from clawguard.sessions.current import Use, bound_actor
+from clawguard.sessions.directory import Directory
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority
+from clawguard.sessions.ending import Endings
+from clawguard.sessions.issuing import Issuing
+from clawguard.sessions.keychain import Keys
+from clawguard.sessions.parts import Parts, open_parts
+from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.sessions.sweeper import Sweeper
+from clawguard.sessions.verifier import Verifier
+
+__all__ = ["SessionManager"]
+
+Duration = float | timedelta
+R = TypeVar("R", bound=Receiver)
+
+
+class SessionManager:
+    """Issue, check, refresh, delegate and revoke sessions: open it with `SessionManager.open()`.
+
+    A string given to `validate`, `use`, `inspect` and `delegate` is a token, never an id; every other verb
+    takes an id or a record. Durations are seconds or timedeltas.
+    """
+
+    def __init__(self, parts: Parts, *, sweep_every: float | None) -> None:
+        self._parts = parts
+        self._verifier = Verifier(parts)
+        self._endings = Endings(parts.store, parts.change, clock=parts.clock, new_id=parts.new_id)
+        self._issuing = Issuing(parts, self._endings)
+        self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
+        self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
+        self.keys = Keys(
+            parts.store,
+            parts.keychain,
+            parts.guard,
+            clock=parts.clock,
+            change=parts.change,
+            end_signed=self._endings.end_signed_by,
+        )
+        parts.bus.sender = self
+        chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune)
+        self._sweeper = Sweeper(chores, every=sweep_every)
+        parts.recorder.kick = self._sweeper.kick
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        audiences: Collection[str] = (),
+        kek: KekSource = None,
+        sweep_every: float | None = 1.0,
+        lock_timeout: float = 5.0,
+        dispatch: Dispatch = "thread",
+        clock: Clock | None = None,
+    ) -> SessionManager:
+        """Open the store at a path or URL, making it on first use.
+
+        `url` is by default `CLAWGUARD_URL`, else `.clawguard/clawguard.db`; `:memory:` leaves nothing
+        behind. `issuer` and `audience` are the database's own unless it is new. `kek` is the
+        key-encryption key: 32 bytes, a passphrase, a file's path or a callable; by default
+        `CLAWGUARD_KEK`, else a file beside the database. `sweep_every` seconds natural ends are recorded;
+        None leaves that to `prune_expired`. Raises ConfigError when anything is not as it must be.
+        """
+        every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
+        parts = open_parts(
+            url,
+            issuer=issuer,
+            audience=audience,
+            audiences=audiences,
+            kek=kek,
+            signs=True,
+            lock_timeout=lock_timeout,
+            dispatch=dispatch,
+            clock=clock,
+        )
+        manager = cls(parts, sweep_every=every)
+        manager._sweeper.start()
+        return manager
+
+    def __enter__(self) -> SessionManager:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what was gathered, deliver what is queued, let go of the store; again does nothing."""
+        self._sweeper.stop()
+        self._parts.close()
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of every token of this database."""
+        return self._parts.guard.issuer
+
+    @property
+    def events(self) -> EventLog:
+        """The log: read, follow, verify, flush."""
+        return self._parts.log
+
+    @property
+    def signals(self) -> Signals:
+        """The blinker signals; receivers get `(manager, event=)`."""
+        return self._parts.bus.signals
+
+    def create(
+        self,
+        /,
+        agent_id: str | uuid.UUID,
+        *,
+        scopes: Scopes,
+        role: str | None = None,
+        task_type: str | None = None,
+        subject: str | None = None,
+        workspace_id: str | None = None,
+        audience: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+        ttl: Duration = 3_600,
+        idle_timeout: Duration | None = None,
+        max_lifetime: Duration | None = None,
+        delegable: bool = True,
+        metadata: JSONObject | None = None,
+        request_id: str | None = None,
+        **labels: str | None,
+    ) -> IssuedSession:
+        """Create a session and return it with its token.
+
+        `subject` is on whose behalf (default the agent itself), `key` the host's own unique handle,
+        `max_lifetime` what no refresh passes (default a day or `ttl`, the longer). The same `request_id`
+        gives the same session again. `labels` are `agent_alias`, `engine_url`, `engine_version`,
+        `channel_id`, `room_id` and `sender_id`. Raises InvalidArgument, KeyInUse.
+        """
+        return self._issuing.create(
+            agent_id,
+            scopes=scopes,
+            role=role,
+            task_type=task_type,
+            subject=subject,
+            workspace_id=workspace_id,
+            audience=audience,
+            key=key,
+            name=name,
+            ttl=ttl,
+            idle_timeout=idle_timeout,
+            max_lifetime=max_lifetime,
+            delegable=delegable,
+            metadata=metadata,
+            request_id=request_id,
+            **labels,
+        )
+
+    def create_session(
+        self, agent_id: str | uuid.UUID, role: str | None, scopes: Scopes, task_type: str | None = None
+    ) -> IssuedSession:
+        """Create a session with the ancestors' order of arguments: see `create`."""
+        return self.create(agent_id, scopes=scopes, role=role, task_type=task_type)
+
+    def delegate(
+        self,
+        /,
+        parent: str | Session | SessionContext,
+        agent_id: str | uuid.UUID,
+        *,
+        scopes: Scopes,
+        ttl: Duration | None = None,
+        idle_timeout: Duration | None = None,
+        role: str | None = None,
+        task_type: str | None = None,
+        audience: str | None = None,
+        key: str | None = None,
+        name: str | None = None,
+        delegable: bool = True,
+        metadata: JSONObject | None = None,
+        request_id: str | None = None,
+        **labels: str | None,
+    ) -> IssuedSession:
+        """Create a child that never has what its parent lacks: scopes, lifetime, idle limit or depth.
+
+        `parent` is a token or a record. `ttl` means at most: the child ends at the earlier of it and its
+        parent. Raises DelegationRefused (scopes are never trimmed) and what `validate` raises.
+        """
+        return self._issuing.delegate(
+            self._authority(parent),
+            agent_id,
+            scopes=scopes,
+            ttl=ttl,
+            idle_timeout=idle_timeout,
+            role=role,
+            task_type=task_type,
+            audience=audience,
+            key=key,
+            name=name,
+            delegable=delegable,
+            metadata=metadata,
+            request_id=request_id,
+            **labels,
+        )
+
+    def validate(
+        self,
+        token_or_context: str | SessionContext,
+        /,
+        *,
+        require: Scopes = (),
+        any_of: Scopes = (),
+        audience: str | None = None,
+        source: str | None = None,
+    ) -> SessionContext:
+        """Return who is calling and what they may do: see `Verifier.validate`."""
+        return self._verifier.validate(
+            token_or_context, require=require, any_of=any_of, audience=audience, source=source
+        )
+
+    def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
+        """Bind the session for a `with` or `async with` block; `end=True` ends it on the way out."""
+        finish = self.end if end else None
+        return Use(self._verifier, token, require=require, finish=finish)
+
+    def inspect(self, token: str, /) -> Inspection:
+        """Tell what a token is without raising for a bad one: see `Verifier.inspect`."""
+        return self._verifier.inspect(token)
+
+    def refresh(
+        self, session: SessionRef, *, ttl: Duration | None = None, expected_generation: int | None = None
+    ) -> IssuedSession:
+        """Return the session with its next token; the token before is dead at once, the children live on.
+
+        Its original `ttl` counts again, within the absolute end and the parent's; an end never moves
+        backwards. With `expected_generation` it is a compare-and-set (TokenSuperseded).
+        """
+        return self._issuing.refresh(session_id_of(session), ttl=ttl, expected_generation=expected_generation)
+
+    def revoke(self, session: SessionRef, *, reason: str | None = None, actor: str | None = None) -> bool:
+        """End a session and all below it, at once and everywhere; False when it had ended already.
+
+        `actor` is by default the bound session, else `host`. Raises SessionNotFound; any other error
+        than OutcomeUnknown means that nothing changed.
+        """
+        return self._end(session, "revoked", reason=reason, actor=actor)
+
+    def end(self, session: SessionRef) -> bool:
+        """End a session the good way, with the cause `finished`; False when it had ended already."""
+        return self._end(session, "finished", reason=None, actor=None)
+
+    def invalidate(self, session: SessionRef) -> bool:
+        """End a session with the cause `invalidated`: its token dies and its event is recorded."""
+        return self._end(session, "invalidated", reason=None, actor=None)
+
+    def revoke_all_for_agent(
+        self,
+        agent_id: str | uuid.UUID,
+        *,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> int:
+        """End every session of an agent and what is below them in one transaction; return how many."""
+        agent = check_text(
+            str(agent_id) if isinstance(agent_id, uuid.UUID) else agent_id, argument="agent_id"
+        )
+        workspace = check_text(workspace_id, argument="workspace_id")
+        why = None if reason is None else check_text(reason, argument="reason")
+        who = bound_actor() or "host" if actor is None else check_text(actor, argument="actor")
+        return self._endings.end_all_of(agent, workspace_id=workspace, reason=why, actor=who)
+
+    def get_session(self, session: SessionRef) -> Session:
+        """Return a session as it is now: see `sessions.get`."""
+        return self.sessions.get(session)
+
+    def active_count(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> int:
+        """Return how many sessions are live."""
+        workspace = check_text(workspace_id, argument="workspace_id")
+        rows = self._parts.store.read(
+            "session.count_live", now=self._parts.clock.now(), workspace_id=workspace
+        )
+        return int(rows[0][0])
+
+    def prune_expired(self) -> int:
+        """Do what the sweeper does, now: record natural ends; return how many sessions ended."""
+        self._parts.recorder.flush()
+        self.keys.prune()
+        return self._endings.sweep()
+
+    @overload
+    def on(self, pattern: str, receiver: R) -> R: ...
+    @overload
+    def on(self, pattern: str) -> Callable[[R], R]: ...
+    def on(self, pattern: str, receiver: Any = None) -> Any:
+        """Call a plain or async receiver with every `Event` that fits a pattern such as `session.*`.
+
+        Also a decorator. After the commit, in commit order, this process's events only; the receiver is
+        held strongly, and one that fails harms nothing.
+        """
+        if receiver is None:
+            return lambda decorated: self._parts.bus.on(pattern, decorated)
+        return self._parts.bus.on(pattern, receiver)
+
+    def off(self, receiver: Receiver) -> None:
+        """Stop calling a receiver given to `on`."""
+        self._parts.bus.off(receiver)
+
+    def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
+        session_id = session_id_of(session)
+        why = None if reason is None else check_text(reason, argument="reason")
+        who = bound_actor() or "host" if actor is None else check_text(actor, argument="actor")
+        return self._endings.end(session_id, cause=cause, reason=why, actor=who)
+
+    def _authority(self, parent: str | Session | SessionContext) -> Authority:
+        if isinstance(parent, str):
+            context = self._verifier.validate(parent)
+            return Authority(context.session_id, context.scopes, context.generation)
+        if isinstance(parent, SessionContext):
+            return Authority(parent.session_id, parent.scopes, parent.generation)
+        return Authority(session_id_of(parent, argument="parent"), None, None)

@@ -1,0 +1,181 @@
+"""What an open manager or verifier is made of: opened, founded on first use, and closed as one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
+from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
+from clawguard.events.log import SCHEMA_VERSION, EventLog
+from clawguard.events.signals import Dispatch, EventBus
+from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
+from clawguard.models import check_text
+from clawguard.sessions.cache import ContextCache
+from clawguard.sessions.change import Change
+from clawguard.sessions.keychain import Keychain, insert_key, load_ring
+from clawguard.sessions.recorder import Recorder
+from clawguard.store import Store, open_store
+
+__all__ = ["Parts", "open_parts"]
+
+_logger = logging.getLogger("clawguard.sessions")
+
+_DEFAULT_URL = ".clawguard/clawguard.db"
+_DEFAULT_AUDIENCE = "clawguard"
+_CACHE_CAPACITY = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Hold everything that one open manager or verifier works with."""
+
+    store: Store
+    clock: Clock
+    new_id: IdFactory
+    guard: Guard
+    keychain: Keychain
+    bus: EventBus
+    log: EventLog
+    cache: ContextCache
+    recorder: Recorder
+
+    def change(self, *, durable: bool) -> Change:
+        """Return the context manager for one use case's transaction."""
+        return Change(self.store, self.log, self.clock, durable=durable)
+
+    def close(self) -> None:
+        """Write what was gathered, deliver what is queued, and let go of the store."""
+        try:
+            self.recorder.flush()
+        except ClawguardError as error:
+            _logger.error("what was gathered last could not be written: %s", error)
+        self.bus.close()
+        self.log.close()
+        self.store.close()
+
+
+def open_parts(
+    url: str | os.PathLike[str] | None,
+    *,
+    issuer: str | None,
+    audience: str | None,
+    audiences: Collection[str],
+    kek: KekSource,
+    signs: bool,
+    lock_timeout: float,
+    dispatch: Dispatch,
+    clock: Clock | None,
+) -> Parts:
+    """Open the store and everything above it; a holder that signs founds a new database.
+
+    Raises ConfigError for files, keys, issuer or audience that do not fit.
+    """
+    clock = clock or SystemClock()
+    bus = EventBus(dispatch=dispatch)
+    patience = microseconds(lock_timeout, argument="lock_timeout") / SECOND
+    store = open_store(_resolve(url), clock=clock, create=signs, lock_timeout=patience)
+    try:
+        return _assemble(
+            store,
+            bus,
+            issuer=issuer,
+            audience=audience,
+            audiences=audiences,
+            kek=kek,
+            signs=signs,
+            clock=clock,
+        )
+    except BaseException:
+        store.close()
+        raise
+
+
+def _resolve(url: str | os.PathLike[str] | None) -> str:
+    if url is None:
+        return os.environ.get("CLAWGUARD_URL") or _DEFAULT_URL
+    if not isinstance(url, str | os.PathLike):
+        raise InvalidArgument("url", "must be a path or a URL")
+    return os.fspath(url)
+
+
+def _assemble(
+    store: Store,
+    bus: EventBus,
+    *,
+    issuer: str | None,
+    audience: str | None,
+    audiences: Collection[str],
+    kek: KekSource,
+    signs: bool,
+    clock: Clock,
+) -> Parts:
+    meta = store.read("meta.get")
+    if not meta and signs:
+        founder = check_text(issuer or f"urn:clawguard:{uuid.UUID(new_id(clock.now()))}", argument="issuer")
+        own = check_text(audience or _DEFAULT_AUDIENCE, argument="audience")
+        _found(store, issuer=founder, audience=own, key=_load_kek(store, kek, founder), now=clock.now())
+        meta = store.read("meta.get")
+    if not meta:
+        raise ConfigError("the database has not been founded", hint="open it once with SessionManager.open()")
+    _, known_issuer, known_audience, _ = meta[0]
+    _check_fit(issuer, known_issuer, audience if signs else None, known_audience)
+    key = _load_kek(store, kek, known_issuer) if signs else None
+    own = audience or known_audience
+    guard = Guard(issuer=known_issuer, audience=own, audiences={own, *audiences}, ring=load_ring(store, key))
+    log = EventLog(store, bus=bus, issuer=known_issuer, new_id=new_id)
+
+    def change(*, durable: bool) -> Change:
+        return Change(store, log, clock, durable=durable)
+
+    recorder = Recorder(change, clock=clock)
+    bus.report = recorder.receiver_failed
+    return Parts(
+        store=store,
+        clock=clock,
+        new_id=new_id,
+        guard=guard,
+        keychain=Keychain(store, guard, kek=key),
+        bus=bus,
+        log=log,
+        cache=ContextCache(capacity=_CACHE_CAPACITY, clock=clock),
+        recorder=recorder,
+    )
+
+
+def _load_kek(store: Store, source: KekSource, issuer: str) -> KeyEncryptionKey:
+    """Load the key-encryption key; its file is made on first use, while no key is sealed yet."""
+    return load_kek(
+        source,
+        default_path=store.side_file("kek"),
+        salt=hashlib.sha256(issuer.encode()).digest(),
+        create=not store.read("keys.all"),
+        environ=os.environ,
+    )
+
+
+def _found(store: Store, *, issuer: str, audience: str, key: KeyEncryptionKey, now: int) -> None:
+    """Make the database ours: its identity and first two keys, in one power-safe transaction."""
+    first, following = SigningKey.generate(), SigningKey.generate()
+    with store.transaction(durable=True) as tx:
+        if tx.run("meta.get"):
+            return  # another process came first
+        tx.run("meta.found", schema_version=SCHEMA_VERSION, issuer=issuer, audience=audience, now=now)
+        insert_key(tx, first, kek=key, state="active", now=now)
+        insert_key(tx, following, kek=key, state="next", now=now + 1)
+
+
+def _check_fit(issuer: str | None, known_issuer: str, audience: str | None, known_audience: str) -> None:
+    if issuer is not None and issuer != known_issuer:
+        raise ConfigError(
+            "the database belongs to another issuer", hint="leave issuer= out, or name another path"
+        )
+    if audience is not None and audience != known_audience:
+        raise ConfigError(
+            "the database was founded for another audience",
+            hint="leave audience= out, and name further ones in audiences=",
+        )

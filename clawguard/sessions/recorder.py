@@ -1,0 +1,170 @@
+"""What is gathered in memory and written in batches: activity, denials, refused tokens, failed receivers.
+
+None of it changes a verdict. What is lost with the process is at most a moment's worth: a lost touch ends
+an idle session a tenth early, never late.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from clawguard.clock import SECOND, Clock
+from clawguard.errors import ClawguardError
+from clawguard.forks import call_after_fork
+from clawguard.models import SessionContext
+from clawguard.sessions.change import Change
+
+__all__ = ["Recorder"]
+
+_logger = logging.getLogger("clawguard.guard")
+_REPEAT = 60 * SECOND
+_KINDS = 1_024
+_SOURCES = 16
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Count what is alike: written at once the first time, then once a minute."""
+
+    fields: dict[str, Any]
+    count: int = 0
+    next_at: int = 0
+
+
+@dataclass(slots=True)
+class _Touch:
+    at: int
+    sources: tuple[str, ...]
+
+
+class Recorder:
+    """Gather, and write everything gathered in one transaction at `flush`."""
+
+    def __init__(self, change: Callable[..., Change], *, clock: Clock) -> None:
+        self._change = change
+        self._clock = clock
+        self.kick: Callable[[], None] = lambda: None
+        self._begin_anew()
+        call_after_fork(self)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._touches: dict[str, _Touch] = {}
+        self._tallies: dict[tuple[str, ...], _Tally] = {}
+
+    def after_fork(self) -> None:
+        """Begin empty in a forked child: what was gathered is the parent's to write."""
+        self._begin_anew()
+
+    def touch(self, session_id: str, *, at: int, source: str | None, soon: bool) -> None:
+        """Note that a session was used; `soon` asks for a flush at once."""
+        with self._lock:
+            before = self._touches.get(session_id)
+            sources = before.sources if before else ()
+            if source is not None and sources[-1:] != (source,):
+                sources = (*sources, source)[-_SOURCES:]
+            self._touches[session_id] = _Touch(at, sources)
+        if soon:
+            self.kick()
+
+    def denied(self, context: SessionContext, *, action: str, reason: str) -> None:
+        """Note that a genuine caller was refused."""
+        fields = {
+            "session_id": context.session_id,
+            "agent_id": context.agent_id,
+            "subject": context.subject,
+            "workspace_id": context.workspace_id,
+            "reason": reason[:255],
+        }
+        self._count(("guard.denied", context.session_id, action, reason), fields, {"action": action[:255]})
+
+    def rejected(self, *, source: str | None, reason: str) -> None:
+        """Count a token that is none of ours by where it came from; nothing of the token is kept."""
+        self._count(
+            ("token.rejected", source or "", reason), {"reason": reason}, {"source": source or "unknown"}
+        )
+
+    def receiver_failed(self, receiver: str, error: str, count: int) -> None:
+        """Note that a live receiver failed or was too slow."""
+        key = ("subscriber.failed", receiver, error)
+        self._count(key, {"reason": error[:255]}, {"receiver": receiver[:255]}, count=count)
+
+    def flush(self) -> None:
+        """Write what was gathered; on a failure it is kept for the next time."""
+        with self._writing:
+            touches, tallies = self._take(self._clock.now())
+            if not touches and not tallies:
+                return
+            try:
+                with self._change(durable=False) as change:
+                    for session_id, touch in touches.items():
+                        _write_touch(change, session_id, touch)
+                    for (event_type, *_), fields in tallies:
+                        change.writer.append(event_type, **fields)
+            except ClawguardError:
+                self._put_back(touches, tallies)
+                raise
+
+    def _count(
+        self, key: tuple[str, ...], fields: dict[str, Any], data: dict[str, Any], *, count: int = 1
+    ) -> None:
+        with self._lock:
+            if key not in self._tallies and len(self._tallies) >= _KINDS:
+                key, fields, data = (key[0], "", ""), {"reason": "many kinds"}, {}
+            tally = self._tallies.setdefault(key, _Tally(fields | {"data": data}))
+            tally.count += count
+            first = tally.next_at == 0
+        if first:
+            _logger.warning("%s: %s", key[0], " ".join(key[1:]))
+            self.kick()
+
+    def _take(self, now: int) -> tuple[dict[str, _Touch], list[tuple[tuple[str, ...], dict[str, Any]]]]:
+        """Take the touches and the tallies that are due; forget tallies that a minute brought nothing to."""
+        with self._lock:
+            touches, self._touches = self._touches, {}
+            due = {key: tally for key, tally in self._tallies.items() if tally.next_at <= now}
+            taken = []
+            for key, tally in due.items():
+                if not tally.count:
+                    del self._tallies[key]
+                    continue
+                taken.append((key, tally.fields | {"data": tally.fields["data"] | {"count": tally.count}}))
+                tally.count, tally.next_at = 0, now + _REPEAT
+            return touches, taken
+
+    def _put_back(
+        self, touches: dict[str, _Touch], tallies: list[tuple[tuple[str, ...], dict[str, Any]]]
+    ) -> None:
+        with self._lock:
+            self._touches = touches | self._touches
+            for key, fields in tallies:
+                tally = self._tallies.setdefault(key, _Tally(fields))
+                tally.count += fields["data"]["count"]
+                tally.next_at = 0
+
+
+def _write_touch(change: Change, session_id: str, touch: _Touch) -> None:
+    change.tx.run("session.touch", id=session_id, at=touch.at, now=change.now)
+    for source in touch.sources:
+        _write_source(change, session_id, source)
+
+
+def _write_source(change: Change, session_id: str, source: str) -> None:
+    before = change.one("session.last_source", id=session_id)
+    row = change.one("session.set_source", id=session_id, source=source, now=change.now)
+    if row is not None and before is not None and before[0] is not None:
+        version, agent_id, subject, workspace_id = row
+        change.writer.append(
+            "session.source_changed",
+            session_id=session_id,
+            version=version,
+            agent_id=agent_id,
+            subject=subject,
+            workspace_id=workspace_id,
+            data={"from": before[0], "to": source},
+        )

@@ -1,0 +1,25 @@
+"""What callers name a session by: an id or a record, never a token."""
+
+from __future__ import annotations
+
+import uuid
+
+from clawguard.errors import InvalidArgument
+from clawguard.models import Session, SessionContext, check_text
+
+__all__ = ["SessionRef", "session_id_of"]
+
+SessionRef = str | uuid.UUID | Session | SessionContext
+
+
+def session_id_of(session: SessionRef, *, argument: str = "session") -> str:
+    """Return the id of an id or a record; a token is refused, for ids stand in logs and tokens must not."""
+    if isinstance(session, Session):
+        return session.id
+    if isinstance(session, SessionContext):
+        return session.session_id
+    if isinstance(session, uuid.UUID):
+        return str(session)
+    if isinstance(session, str) and (session.count(".") == 2 or session.startswith("cgr1_")):
+        raise InvalidArgument(argument, "is a token, not an id", hint="pass the session's id or its record")
+    return check_text(session, argument=argument)

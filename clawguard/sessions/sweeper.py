@@ -1,0 +1,73 @@
+"""The thread between calls: it flushes what was gathered and records natural ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from clawguard.forks import call_after_fork
+
+__all__ = ["Sweeper"]
+
+_logger = logging.getLogger("clawguard.store")
+
+
+class Sweeper:
+    """Run chores every so many seconds, and at once when kicked; made anew in a forked child."""
+
+    def __init__(self, chores: Sequence[Callable[[], object]], *, every: float | None) -> None:
+        self._chores = chores
+        self._every = every
+        self._begin_anew()
+        call_after_fork(self)
+
+    def _begin_anew(self) -> None:
+        self._wake = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start the thread, unless `every` is None: then the chores are the owner's to run."""
+        with self._starting:
+            if self._every is not None and self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._run, name="clawguard-sweeper", daemon=True)
+                self._thread.start()
+
+    def kick(self) -> None:
+        """Have the chores run now rather than at the next turn."""
+        self._wake.set()
+        if self._thread is None:
+            self.start()
+
+    def stop(self) -> None:
+        """Stop the thread and wait for the chore under way."""
+        with self._starting:
+            self._stopped = True
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def after_fork(self) -> None:
+        """Start again in a forked child: threads are not inherited."""
+        running = self._thread is not None and not self._stopped
+        self._begin_anew()
+        if running:
+            self.start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._every)
+            self._wake.clear()
+            if self._stopped:
+                return
+            for chore in self._chores:
+                self._do(chore)
+
+    def _do(self, chore: Callable[[], object]) -> None:
+        try:
+            chore()
+        except Exception as error:  # whatever it was, the thread must live on
+            if not self._stopped:
+                _logger.error("a background chore failed and is tried again: %s", error)

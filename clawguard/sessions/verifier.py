@@ -1,0 +1,293 @@
+"""The verifier: what a web app, tool or server needs. Public keys only: it can check, never issue."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from types import TracebackType
+from typing import Literal
+
+from clawguard.clock import SECOND, Clock
+from clawguard.errors import (
+    AccessDenied,
+    ClockError,
+    InsufficientScope,
+    InvalidArgument,
+    InvalidToken,
+    SessionEnded,
+    StoreUpgraded,
+    TokenSuperseded,
+)
+from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION, EventLog
+from clawguard.guard import Claims, TokenFault
+from clawguard.guard.tokens import MAX_TOKEN
+from clawguard.models import Inspection, Session, SessionContext, check_text
+from clawguard.scopes import Scopes, parse_scopes
+from clawguard.sessions.cache import CacheEntry
+from clawguard.sessions.current import Use
+from clawguard.sessions.parts import Parts, open_parts
+from clawguard.sessions.standing import (
+    Standing,
+    check_alive,
+    check_bound,
+    context_of,
+    reason_of,
+    touch_every,
+)
+from clawguard.sessions.sweeper import Sweeper
+
+__all__ = ["Verifier"]
+
+_FLUSH_EVERY = 1.0
+
+
+class Verifier:
+    """Validate tokens against their rows, in any process that can open the store."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._cache = parts.cache
+        self._recorder = parts.recorder
+        self._now = parts.clock.now
+        self._log = parts.log
+        self._sweeper = Sweeper((parts.recorder.flush,), every=_FLUSH_EVERY)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | os.PathLike[str] | None = None,
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        audiences: Collection[str] = (),
+        lock_timeout: float = 5.0,
+        clock: Clock | None = None,
+    ) -> Verifier:
+        """Open an existing store to verify with; `audience` is what this service is called in tokens.
+
+        Raises ConfigError when there is no database there or it belongs to another issuer.
+        """
+        parts = open_parts(
+            url,
+            issuer=issuer,
+            audience=audience,
+            audiences=audiences,
+            kek=None,
+            signs=False,
+            lock_timeout=lock_timeout,
+            dispatch="thread",
+            clock=clock,
+        )
+        verifier = cls(parts)
+        parts.recorder.kick = verifier._sweeper.kick
+        verifier._sweeper.start()
+        return verifier
+
+    @property
+    def events(self) -> EventLog:
+        """The log: read, follow, verify."""
+        return self._parts.log
+
+    def __enter__(self) -> Verifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what was gathered and let go of the store; closing again does nothing."""
+        self._sweeper.stop()
+        self._parts.close()
+
+    def validate(
+        self,
+        token_or_context: str | SessionContext,
+        /,
+        *,
+        require: Scopes = (),
+        any_of: Scopes = (),
+        audience: str | None = None,
+        source: str | None = None,
+    ) -> SessionContext:
+        """Return who is calling and what they may do, as their row says at this moment.
+
+        A token is checked whole; a context is checked against its row again. `require` names scopes that
+        must all be held, `any_of` scopes of which one must be; `source` is where the caller comes from,
+        such as an address. Raises InvalidToken, TokenSuperseded, SessionEnded, InsufficientScope;
+        StoreUnavailable or ClockError when it cannot know.
+        """
+        now = self._now()
+        if now < self._log.latest:
+            self._check_clock(now)
+        else:
+            self._log.latest = now
+        if isinstance(token_or_context, str):
+            context = self._check_token(token_or_context, audience=audience, source=source, now=now)
+        else:
+            context = self._check_context(token_or_context, now=now)
+        if require or any_of:
+            self._check_scopes(context, require=require, any_of=any_of)
+        return context
+
+    def use(self, token: str | SessionContext, /, *, require: Scopes = ()) -> Use:
+        """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
+        return Use(self, token, require=require)
+
+    def inspect(self, token: str, /) -> Inspection:
+        """Tell what a token is without raising for a bad or ended one, and without recording anything."""
+        now = self._now()
+        try:
+            claims = self._verify(token, audience=None, now=now)
+            rows = self._store.read("session.get", id=claims.session_id)
+            if not rows:
+                return Inspection(verdict="invalid", session=None, claims=None)
+            session = Session.from_tuple(rows[0])
+        except TokenFault:
+            return Inspection(verdict="invalid", session=None, claims=None)
+        return Inspection(verdict=self._verdict(claims, now), session=session, claims=claims.to_dict())
+
+    def _verdict(self, claims: Claims, now: int) -> Literal["active", "ended", "superseded", "invalid"]:
+        try:
+            self._judge(claims, now=now)
+        except SessionEnded:
+            return "ended"
+        except TokenSuperseded:
+            return "superseded"
+        except TokenFault:
+            return "invalid"
+        return "active"
+
+    def _check_token(
+        self, token: str, *, audience: str | None, source: str | None, now: int
+    ) -> SessionContext:
+        if len(token) > MAX_TOKEN or not token.isascii():
+            raise self._refuse(TokenFault("too_long" if token.isascii() else "characters"), source)
+        digest = hashlib.sha256(token.encode()).digest()
+        entry = self._cache.get(digest)
+        if entry is not None and entry.context.audience == self._meant(audience):
+            rows = self._store.read("validate.pulse", id=entry.context.session_id)
+            if rows:
+                version, due_at, revision = rows[0]
+                same = version == entry.version and revision == self._parts.guard.ring.revision
+                if same and now < due_at and now < entry.ends_at:
+                    if now >= entry.next_touch or (source is not None and source != entry.source):
+                        self._touch(entry, source=source, now=now)
+                    return entry.context
+        try:
+            claims = self._verify(token, audience=audience, now=now)
+            return self._admit(claims, digest, source=source, now=now)
+        except TokenFault as fault:
+            self._cache.drop(digest)
+            refusal = self._refuse(fault, source)
+        raise refusal
+
+    def _meant(self, audience: str | None) -> str:
+        return self._parts.guard.audience if audience is None else audience
+
+    def _verify(self, token: str, *, audience: str | None, now: int) -> Claims:
+        """Check form and signature; a key not known here may be one that another process just made."""
+        guard = self._parts.guard
+        try:
+            return guard.verify(token, audience=audience, now=now)
+        except TokenFault as fault:
+            if fault.reason != "unknown_key" or self._parts.keychain.current():
+                raise
+        return guard.verify(token, audience=audience, now=now)
+
+    def _admit(self, claims: Claims, digest: bytes, *, source: str | None, now: int) -> SessionContext:
+        try:
+            standing = self._judge(claims, now=now)
+        except AccessDenied as refusal:
+            self._cache.drop(digest)
+            self._record_refusal(claims, refusal)
+            raise
+        context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
+        every = touch_every(standing.idle_timeout)
+        entry = CacheEntry(
+            context=context,
+            version=standing.version,
+            ends_at=claims.expires_at * SECOND,
+            touch_every=every,
+            next_touch=0,
+            source=standing.last_source,
+        )
+        self._touch(entry, source=source, now=now)
+        self._cache.put(digest, entry)
+        return context
+
+    def _judge(self, claims: Claims, *, now: int) -> Standing:
+        """Hold genuine claims against their row and the keys as they now are."""
+        standing = self._standing(claims.session_id)
+        if standing is None:
+            raise TokenFault("unknown_session")
+        check_alive(standing, generation=claims.generation, now=now)
+        if now >= claims.expires_at * SECOND:
+            raise SessionEnded("ttl")
+        if self._parts.guard.ring.find(claims.kid, now=now) is None:
+            raise TokenFault("unknown_key")
+        check_bound(standing, claims)
+        return standing
+
+    def _check_context(self, context: SessionContext, *, now: int) -> SessionContext:
+        if not isinstance(context, SessionContext):
+            raise InvalidArgument("token_or_context", "must be a token or a SessionContext")
+        standing = self._standing(context.session_id)
+        if standing is None:
+            raise InvalidToken
+        try:
+            check_alive(standing, generation=context.generation, now=now)
+        except TokenFault:
+            raise InvalidToken from None
+        if self._parts.guard.ring.state_of(standing.kid) == "compromised":
+            raise SessionEnded("key")
+        return context_of(standing, session_id=context.session_id, scopes=context.scopes)
+
+    def _standing(self, session_id: str) -> Standing | None:
+        rows = self._store.read("validate.standing", id=session_id)
+        if not rows or rows[0][0] is None:
+            return None
+        standing = Standing(*rows[0])
+        if standing.schema_version != SCHEMA_VERSION:
+            raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
+        if standing.key_revision != self._parts.guard.ring.revision:
+            self._parts.keychain.reload()
+            self._cache.clear()
+        return standing
+
+    def _check_scopes(self, context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
+        wanted = parse_scopes(require, argument="require")
+        missing = context.scopes.missing(wanted)
+        if missing:
+            self._recorder.denied(context, action=str(wanted), reason="insufficient_scope")
+            raise InsufficientScope(context.agent_id, tuple(wanted), missing)
+        choice = parse_scopes(any_of, argument="any_of")
+        if len(choice) and not any(scope in context.scopes for scope in choice):
+            self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
+            raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice))
+
+    def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
+        if source is not None and source != entry.source:
+            entry.source = check_text(source, argument="source")
+        entry.next_touch = now + entry.touch_every
+        soon = entry.touch_every < SECOND
+        self._recorder.touch(entry.context.session_id, at=now, source=source, soon=soon)
+
+    def _refuse(self, fault: TokenFault, source: str | None) -> InvalidToken:
+        """Count the fault by its source and answer as for any other."""
+        known = source if isinstance(source, str) and source.isprintable() else None
+        self._recorder.rejected(source=known and known[:255], reason=fault.reason)
+        return InvalidToken()
+
+    def _record_refusal(self, claims: Claims, refusal: AccessDenied) -> None:
+        standing = self._standing(claims.session_id)
+        if standing is not None:
+            context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
+            self._recorder.denied(context, action="validate", reason=reason_of(refusal))
+
+    def _check_clock(self, now: int) -> None:
+        if now < self._log.latest - CLOCK_TOLERANCE:
+            raise ClockError("the clock was set back", hint="set the clock right")

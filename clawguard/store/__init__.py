@@ -1,0 +1,76 @@
+"""The store: the only place that knows a database. It knows neither tokens nor keys.
+
+`open_store(url)` gives a `Store`; every statement stands by name in `sql/`, every schema change in
+`migrations/`. A new feature adds a statement, never a method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from clawguard.clock import Clock
+from clawguard.errors import InvalidArgument
+
+__all__ = ["Row", "Store", "Transaction", "open_store"]
+
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """Run statements of one transaction; it holds the write lock."""
+
+    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named statement, with its parameters by name or in order, and return all its rows."""
+
+    def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """Run a named statement once for each row of values, given in the order of its parameters."""
+
+    def on_commit(self, action: Callable[[], None], /) -> None:
+        """Have an action of ours run right after the commit, in the order of commits; it must not wait."""
+
+
+class Store(Protocol):
+    """Keep rows: all or nothing, and visible to every process once acknowledged."""
+
+    def transaction(self, *, durable: bool) -> AbstractContextManager[Transaction]:
+        """Write: commit at the end of the block, roll back on any exception.
+
+        With `durable` the commit survives power loss, else the death of the process. Raises StoreBusy
+        when the write lock is not had in time, OutcomeUnknown when the commit itself failed midway.
+        """
+
+    def read(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named query on a connection that never holds a transaction, and return all its rows."""
+
+    def close(self) -> None:
+        """Let go of every connection; closing again does nothing."""
+
+    def side_file(self, name: str, /) -> Path:
+        """Return where a private file of that name belongs, beside the store's own."""
+
+
+def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: float = 5.0) -> Store:
+    """Open the store at a path, a `sqlite:///` URL or `:memory:`; make it if `create` and missing.
+
+    Raises ConfigError for a file, folder or mode that is not as it must be, InvalidArgument for a URL of
+    another kind.
+    """
+    from clawguard.store.sqlite import SQLiteStore
+
+    if not isinstance(url, str) or not url or "\0" in url:
+        raise InvalidArgument("url", "must be a path, a sqlite:/// URL or ':memory:'")
+    if url == ":memory:":
+        return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        path = Path(url)
+    elif scheme == "sqlite" and rest.startswith("/"):
+        path = Path(rest[1:])
+    else:
+        raise InvalidArgument(
+            "url", f"has a scheme that is not supported: {scheme[:32]!r}", hint="use sqlite:///"
+        )
+    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)

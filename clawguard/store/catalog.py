@@ -1,0 +1,84 @@
+"""Load the named SQL: one shared file, a dialect's file laid over it, placeholders rewritten.
+
+The files' form:
+
+    -- name: session.get
+    -- Read one session.
+    SELECT {session_columns} FROM sessions WHERE id = :id;
+
+`-- fragment: NAME` defines text that `{NAME}` stands for; `-- filter: NAME` a condition that a statement
+with `{filters}` takes by name, joined with AND.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+__all__ = ["Catalog", "Statement"]
+
+_HEAD = r"^-- (?:name|fragment|filter): "
+_BLOCK = re.compile(rf"^-- (name|fragment|filter): (\S+)\n(?:--[^\n]*\n)*(.*?)(?={_HEAD}|\Z)", re.M | re.S)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+Kind = Literal["name", "fragment", "filter"]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Hold one statement with `?` for each parameter, and the parameters' names in that order."""
+
+    name: str
+    sql: str
+    params: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Statement:
+        """Rewrite `:name` placeholders into `?`."""
+        return cls(name, _PARAMETER.sub("?", text), tuple(_PARAMETER.findall(text)))
+
+    def bind(self, params: dict[str, Any]) -> list[Any]:
+        """Return the values in the order of the placeholders; a missing one is a KeyError."""
+        return [params[name] for name in self.params]
+
+
+class Catalog:
+    """Find statements by name: those of the shared file, then those of the dialect."""
+
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+        self._composed: dict[tuple[str, tuple[str, ...]], Statement] = {}
+
+    def __getitem__(self, name: str) -> Statement:
+        return self._statements[name]
+
+    def compose(self, name: str, filters: tuple[str, ...]) -> Statement:
+        """Return the statement with the named filters in the place of `{filters}`."""
+        found = self._composed.get((name, filters))
+        if found is None:
+            conditions = " AND ".join(f"({self._texts['filter'][each]})" for each in filters) or "1 = 1"
+            text = self._texts["name"][name].replace("{filters}", conditions)
+            found = self._composed[name, filters] = Statement.of(name, self._fill(text))
+        return found
+
+    @cached_property
+    def _texts(self) -> dict[Kind, dict[str, str]]:
+        texts: dict[Kind, dict[str, str]] = {"name": {}, "fragment": {}, "filter": {}}
+        for file in ("shared.sql", f"{self._dialect}.sql"):
+            source = files("clawguard.store").joinpath("sql", file).read_text("utf-8")
+            for kind, name, text in _BLOCK.findall(source):
+                texts[kind][name] = text.strip().removesuffix(";")
+        return texts
+
+    @cached_property
+    def _statements(self) -> dict[str, Statement]:
+        plain = {name: text for name, text in self._texts["name"].items() if "{filters}" not in text}
+        return {name: Statement.of(name, self._fill(text)) for name, text in plain.items()}
+
+    def _fill(self, text: str) -> str:
+        for name, fragment in self._texts["fragment"].items():
+            text = text.replace("{" + name + "}", fragment)
+        return text

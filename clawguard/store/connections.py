@@ -1,0 +1,137 @@
+"""SQLite connections: how one is opened and checked, how its errors are told, how they are pooled."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from clawguard.errors import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
+
+__all__ = ["APPLICATION_ID", "ReaderPool", "connect", "is_io_error", "translate"]
+
+APPLICATION_ID = 0x434C4157  # "CLAW"
+_FLOOR = (3, 37, 0)  # STRICT tables
+_PRAGMAS = {
+    "foreign_keys": 1,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
+    "secure_delete": 1,
+    "busy_timeout": 5_000,
+    "wal_autocheckpoint": 0,
+}
+
+
+def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
+    """Open an existing database and read back every setting; raise ConfigError where one did not take."""
+    if sqlite3.sqlite_version_info < _FLOOR:
+        raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old", hint="use 3.37 or later")
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    try:
+        _set_up(connection, query_only=query_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: sqlite3.Connection, *, query_only: bool) -> None:
+    wanted = _PRAGMAS | {"query_only": int(query_only)}
+    for pragma, value in wanted.items():
+        connection.execute(f"PRAGMA {pragma} = {value}")
+        took = connection.execute(f"PRAGMA {pragma}").fetchone()
+        if took != (value,):
+            raise ConfigError(f"SQLite did not take {pragma} = {value}")
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise ConfigError("the file is another application's database", hint="name another path")
+
+
+def is_io_error(error: sqlite3.Error) -> bool:
+    """Tell whether the disk failed: after that, what a retried sync says proves nothing."""
+    return _primary(error) == sqlite3.SQLITE_IOERR
+
+
+def translate(error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:
+    """Return the typed error that a failure of SQLite stands for."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    if committing and is_io_error(error):
+        return OutcomeUnknown(f"the commit failed midway ({name})", hint="repeat the call as it was")
+    if _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"the database is locked ({name})", hint="repeat the call")
+    return StoreUnavailable(f"the database did not answer ({name})")
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+
+
+class ReaderPool:
+    """Hold read-only connections, at most `limit`, the last used first."""
+
+    def __init__(self, open_one: Callable[[], sqlite3.Connection], *, limit: int) -> None:
+        self._open_one = open_one
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._limit = limit
+        self._places = threading.Semaphore(limit)
+        self._closed = False
+
+    def take(self) -> sqlite3.Connection:
+        """Return a connection for this caller alone; it must be given back or dropped."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._another()
+
+    def give(self, connection: sqlite3.Connection) -> None:
+        """Put a connection back; one that was out when the pool was closed is closed now."""
+        self._idle.append(connection)
+        if self._closed:
+            self.close()
+
+    def drop(self, connection: sqlite3.Connection) -> None:
+        """Close a connection that failed, and make room for another."""
+        connection.close()
+        self._places.release()
+
+    def close(self) -> None:
+        """Close what is idle, and each connection still out as it comes back."""
+        self._closed = True
+        for connection in self.take_all():
+            connection.close()
+
+    def come_to_rest(self) -> None:
+        """Close every connection, waiting for those in use, and let nobody take one until `go_on`."""
+        for _ in range(self._limit):
+            while not self._places.acquire(timeout=0.001):
+                for connection in self.take_all():
+                    connection.close()
+
+    def go_on(self) -> None:
+        """Let connections be taken again."""
+        self._places.release(self._limit)
+
+    def take_all(self) -> list[sqlite3.Connection]:
+        """Empty the pool and return what was idle in it."""
+        taken = []
+        while self._idle:
+            taken.append(self._idle.pop())
+            self._places.release()
+        return taken
+
+    def _another(self) -> sqlite3.Connection:
+        while not self._places.acquire(timeout=0.001):
+            try:
+                return self._idle.pop()
+            except IndexError:
+                continue
+        try:
+            return self._open_one()
+        except BaseException:
+            self._places.release()
+            raise

@@ -1,0 +1,93 @@
+"""Bring a database's schema up to date: a ledger of what was applied, each step in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from importlib.resources import files
+
+from clawguard.errors import ConfigError, StoreUpgraded
+
+__all__ = ["Migration", "current_version", "migrate", "migrations_of"]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """Hold one step: its number, its name, its text and the text's digest."""
+
+    number: int
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hex: an applied step may never be edited."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def migrations_of(dialect: str) -> tuple[Migration, ...]:
+    """Return a dialect's migrations in order."""
+    folder = files("clawguard.store").joinpath("migrations", dialect)
+    found = sorted(each.name for each in folder.iterdir() if each.name.endswith(".sql"))
+    return tuple(
+        Migration(int(name[:4]), name[5:-4], folder.joinpath(name).read_text("utf-8")) for name in found
+    )
+
+
+def current_version(connection: sqlite3.Connection) -> int:
+    """Return the number of the last migration that the database has seen."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(
+    connection: sqlite3.Connection, steps: tuple[Migration, ...], *, record: tuple[str, str], now: int
+) -> bool:
+    """Apply what is missing and tell whether anything was; the writer lock must be held.
+
+    `record` holds the ledger's insert and select. Raises StoreUpgraded for a newer database, ConfigError
+    for one whose ledger does not fit the steps.
+    """
+    insert, select = record
+    version = current_version(connection)
+    if version > len(steps):
+        raise StoreUpgraded(
+            f"the database has schema {version}, this clawguard knows {len(steps)}", hint="upgrade clawguard"
+        )
+    if version:
+        _check_ledger(connection.execute(select).fetchall(), steps[:version])
+    for step in steps[version:]:
+        _apply(connection, step, insert=insert, now=now)
+    return version < len(steps)
+
+
+def _check_ledger(ledger: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
+    if ledger != [(step.number, step.digest) for step in applied]:
+        raise ConfigError(
+            "the database's ledger of migrations does not fit this clawguard",
+            hint="open it with the version that made it, or restore a backup",
+        )
+
+
+def _apply(connection: sqlite3.Connection, step: Migration, *, insert: str, now: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _statements(step.text):
+            connection.execute(statement)
+        connection.execute(insert, (step.number, step.name, step.digest, now))
+        connection.execute(f"PRAGMA user_version = {step.number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(text: str) -> list[str]:
+    found, pending = [], ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+            found.append(pending)
+            pending = ""
+    return found

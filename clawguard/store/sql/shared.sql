@@ -1,0 +1,323 @@
+-- Every statement that both engines share, by name.
+
+-- fragment: session_columns
+id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id, audience, role, scopes,
+task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata, engine_url, engine_version,
+channel_id, room_id, sender_id, state, turn_id, turn_started_at, kid, jti, created_at, issued_at,
+token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, last_source, ended_at, cause,
+reason, ended_by, due_at
+
+-- fragment: ended_columns
+id, version, agent_id, subject, workspace_id, cause, reason, ended_by
+
+-- name: meta.get
+-- What is known of the database itself.
+SELECT schema_version, issuer, audience, key_revision FROM meta WHERE id = 1;
+
+-- name: meta.found
+-- Make the database ours; the first process to come does it.
+INSERT INTO meta (id, schema_version, issuer, audience, key_revision, founded_at)
+VALUES (1, :schema_version, :issuer, :audience, 1, :now);
+
+-- name: meta.set_schema
+-- Tell running processes of another version that the schema moved.
+UPDATE meta SET schema_version = :schema_version, key_revision = key_revision + 1 WHERE id = 1;
+
+-- name: meta.bump_keys
+-- Tell every process that the keys changed.
+UPDATE meta SET key_revision = key_revision + 1 WHERE id = 1 RETURNING key_revision;
+
+-- name: meta.barrier
+-- Write something, so that a power-safe commit stands behind all earlier ones.
+UPDATE meta SET barrier = barrier + 1 WHERE id = 1;
+
+-- name: change.head
+-- What every write begins with: schema, keys, the chain's head and its time.
+SELECT m.schema_version, m.key_revision, e.seq, e.hash, e.at
+FROM meta m LEFT JOIN events e ON e.seq = (SELECT max(seq) FROM events)
+WHERE m.id = 1;
+
+-- name: keys.all
+-- Every key that is not yet forgotten, oldest first.
+SELECT kid, algorithm, state, public_jwk, sealed, verify_until, ends_pending
+FROM signing_keys ORDER BY created_at, kid;
+
+-- name: keys.insert
+-- Add a key.
+INSERT INTO signing_keys (kid, algorithm, state, public_jwk, sealed, created_at, activated_at)
+VALUES (:kid, :algorithm, :state, :public_jwk, :sealed, :now, :activated_at);
+
+-- name: keys.activate
+-- Let the next key sign.
+UPDATE signing_keys SET state = 'active', activated_at = :now WHERE kid = :kid AND state = 'next';
+
+-- name: keys.retire
+-- Stop signing with a key and let it verify until its longest token has ended; its private part is forgotten.
+UPDATE signing_keys SET state = 'retiring', verify_until = :verify_until, sealed = NULL
+WHERE kid = :kid AND state = 'active';
+
+-- name: keys.compromise
+-- Stop trusting a key at once; its private part is forgotten.
+UPDATE signing_keys SET state = 'compromised', verify_until = NULL, sealed = NULL, ends_pending = :ends_pending
+WHERE kid = :kid;
+
+-- name: keys.ends_done
+-- Note that every session a compromised key signed has ended.
+UPDATE signing_keys SET ends_pending = 0 WHERE kid = :kid;
+
+-- name: keys.prune
+-- Stop verifying with keys whose last token has ended.
+UPDATE signing_keys SET state = 'retired' WHERE state = 'retiring' AND verify_until <= :now RETURNING kid;
+
+-- name: keys.last_token
+-- When the last token of a key that may still be used ends.
+SELECT max(token_expires_at) FROM sessions WHERE ended_at IS NULL AND kid = :kid;
+
+-- name: validate.pulse
+-- The whole of a cached validation: has the row moved, is it due, have the keys changed?
+SELECT version, due_at, (SELECT key_revision FROM meta WHERE id = 1) FROM sessions WHERE id = :id;
+
+-- name: validate.standing
+-- What a decision needs of a session's row, and the state of the keys.
+SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace_id, s.audience, s.role, s.scopes,
+       s.task_type, s.actors, s.expires_at, s.due_at, s.idle_timeout, s.last_source, s.ended_at, s.cause, s.reason,
+       s.due_cause, m.key_revision, m.schema_version
+FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
+
+-- name: session.insert
+-- Bring a session into being; nothing else does.
+INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id,
+    audience, role, scopes, task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata,
+    engine_url, engine_version, channel_id, room_id, sender_id, state, kid, jti, created_at, issued_at,
+    token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity)
+VALUES (:id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
+    :audience, :role, :scopes, :task_type, :actors, :parent_id, :root_id, :depth, :delegable, :forked_from, :name,
+    :metadata, :engine_url, :engine_version, :channel_id, :room_id, :sender_id, :state, :kid, :jti, :created_at,
+    :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity);
+
+-- name: session.get
+-- Read one session.
+SELECT {session_columns} FROM sessions WHERE id = :id;
+
+-- name: session.by_key
+-- Read the unended session that holds a key.
+SELECT {session_columns} FROM sessions WHERE workspace_id = :workspace_id AND key = :key AND ended_at IS NULL;
+
+-- name: session.by_request
+-- Read the session that a request made.
+SELECT {session_columns} FROM sessions WHERE workspace_id = :workspace_id AND request_id = :request_id;
+
+-- name: session.advance
+-- Give a live session its next token; the generation is compared.
+UPDATE sessions SET version = version + 1, generation = :generation + 1, jti = :jti, kid = :kid,
+    issued_at = :issued_at, token_expires_at = :expires_at, expires_at = :expires_at,
+    last_activity = CASE WHEN last_activity < :now THEN :now ELSE last_activity END
+WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :now
+RETURNING {session_columns};
+
+-- name: session.end_one
+-- End a live session.
+UPDATE sessions SET version = version + 1, ended_at = :now, cause = :cause, reason = :reason, ended_by = :actor
+WHERE id = :id AND ended_at IS NULL AND due_at > :now
+RETURNING {ended_columns};
+
+-- name: session.end_due
+-- Record the natural end of a session that is due.
+UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
+WHERE id = :id AND ended_at IS NULL AND due_at <= :now
+RETURNING {ended_columns};
+
+-- name: session.has_children
+-- Probe for children that have not ended.
+SELECT 1 FROM sessions WHERE parent_id = :id AND ended_at IS NULL LIMIT 1;
+
+-- name: session.end_below
+-- End everything below a session; what was due by then ended by itself.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM sessions WHERE parent_id = :id AND ended_at IS NULL
+    UNION ALL
+    SELECT s.id FROM sessions s JOIN below ON s.parent_id = below.id WHERE s.ended_at IS NULL
+)
+UPDATE sessions SET version = version + 1,
+    ended_at = CASE WHEN due_at <= :now THEN due_at ELSE :now END,
+    cause = CASE WHEN due_at <= :now THEN due_cause ELSE 'parent' END,
+    ended_by = CASE WHEN due_at <= :now THEN NULL ELSE :actor END
+WHERE id IN (SELECT id FROM below)
+RETURNING {ended_columns};
+
+-- name: session.claim_due
+-- Record the natural ends of a batch of due sessions, the longest due first.
+UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
+WHERE id IN (SELECT id FROM sessions WHERE ended_at IS NULL AND due_at <= :now ORDER BY due_at LIMIT :limit)
+RETURNING {ended_columns};
+
+-- name: session.signed_by
+-- The next batch of unended sessions whose token a key signed.
+SELECT id FROM sessions WHERE id > :after AND ended_at IS NULL AND kid = :kid ORDER BY id LIMIT :limit;
+
+-- name: session.of_agent
+-- The unended sessions of an agent.
+SELECT id FROM sessions WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND ended_at IS NULL ORDER BY id;
+
+-- name: session.count_live
+-- How many sessions are live.
+SELECT count(*) FROM sessions WHERE ended_at IS NULL AND due_at > :now AND workspace_id = :workspace_id;
+
+-- name: session.touch
+-- Note activity of a live session and of every ancestor; never backwards.
+WITH RECURSIVE line (id, parent_id) AS (
+    SELECT id, parent_id FROM sessions WHERE id = :id AND ended_at IS NULL AND due_at > :now
+    UNION ALL
+    SELECT s.id, s.parent_id FROM sessions s JOIN line ON s.id = line.parent_id
+)
+UPDATE sessions SET last_activity = :at
+WHERE id IN (SELECT id FROM line) AND ended_at IS NULL AND due_at > :now AND last_activity < :at;
+
+-- name: session.set_source
+-- Note where a live session was last used from, if that is new; give the old one back.
+UPDATE sessions SET last_source = :source WHERE id = :id AND ended_at IS NULL AND due_at > :now
+    AND (last_source IS NULL OR last_source <> :source)
+RETURNING version, agent_id, subject, workspace_id;
+
+-- name: session.last_source
+-- Where a session was last used from.
+SELECT last_source FROM sessions WHERE id = :id;
+
+-- name: session.set_name
+UPDATE sessions SET version = version + 1, name = :name
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: session.set_agent_alias
+UPDATE sessions SET version = version + 1, agent_alias = :agent_alias
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: session.set_metadata
+UPDATE sessions SET version = version + 1, metadata = :metadata
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: session.set_routing
+-- A blank never overwrites.
+UPDATE sessions SET version = version + 1, channel_id = coalesce(:channel_id, channel_id),
+    room_id = coalesce(:room_id, room_id), sender_id = coalesce(:sender_id, sender_id)
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: session.set_state
+UPDATE sessions SET version = version + 1, state = :state, turn_id = :turn_id, turn_started_at = :turn_started_at
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: session.running
+-- Live sessions with a turn under way, the newest first.
+SELECT {session_columns} FROM sessions
+WHERE ended_at IS NULL AND state = 'running' AND due_at > :now AND workspace_id = :workspace_id
+ORDER BY turn_started_at DESC, id DESC;
+
+-- name: session.stuck
+-- Live sessions whose turn has been under way since before a moment, the oldest first.
+SELECT {session_columns} FROM sessions
+WHERE ended_at IS NULL AND state = 'running' AND due_at > :now AND workspace_id = :workspace_id
+    AND turn_started_at < :before
+ORDER BY turn_started_at, id;
+
+-- name: session.page
+-- Newest first: ids sort as creation times do.
+SELECT {session_columns} FROM sessions WHERE workspace_id = :workspace_id AND {filters}
+ORDER BY id DESC LIMIT :limit;
+
+-- filter: below_cursor
+id < :cursor_id
+
+-- filter: live
+ended_at IS NULL AND due_at > :now
+
+-- filter: not_live
+(ended_at IS NOT NULL OR due_at <= :now)
+
+-- filter: agent_id
+agent_id = :agent_id
+
+-- filter: subject
+subject = :subject
+
+-- filter: role
+role = :role
+
+-- filter: state
+state = :state
+
+-- filter: channel_id
+channel_id = :channel_id
+
+-- filter: room_id
+room_id = :room_id
+
+-- filter: sender_id
+sender_id = :sender_id
+
+-- filter: parent_id
+parent_id = :parent_id
+
+-- name: session.tree
+-- A session and everything below it, ended ones too, parents before children.
+WITH RECURSIVE below (descendant_id) AS (
+    SELECT id FROM sessions WHERE id = :id
+    UNION ALL
+    SELECT s.id FROM sessions s JOIN below ON s.parent_id = below.descendant_id
+)
+SELECT {session_columns} FROM sessions WHERE id IN (SELECT descendant_id FROM below) ORDER BY id;
+
+-- name: session.lineage
+-- A session and its ancestors, the root first.
+WITH RECURSIVE line (ancestor_id, next_id) AS (
+    SELECT id, parent_id FROM sessions WHERE id = :id
+    UNION ALL
+    SELECT s.id, s.parent_id FROM sessions s JOIN line ON s.id = line.next_id
+)
+SELECT {session_columns} FROM sessions WHERE id IN (SELECT ancestor_id FROM line) ORDER BY depth;
+
+-- name: session.purgeable
+-- The next batch of tombstones in trees that ended before a moment, children before their parents.
+SELECT id FROM sessions s
+WHERE id < :below AND workspace_id = :workspace_id AND ended_at IS NOT NULL
+    AND EXISTS (SELECT 1 FROM sessions r WHERE r.id = s.root_id AND r.ended_at < :before)
+ORDER BY id DESC LIMIT :limit;
+
+-- name: session.delete
+DELETE FROM sessions WHERE id = :id AND ended_at IS NOT NULL;
+
+-- name: event.insert
+-- Link one event to the chain.
+INSERT INTO events (seq, hash, type, at, session_id, cause_id, body)
+VALUES (:seq, :hash, :type, :at, :session_id, :cause_id, :body);
+
+-- name: event.page
+-- A page of the log with each entry's predecessor's hash.
+SELECT e.seq, e.hash, e.body, p.hash FROM events e LEFT JOIN events p ON p.seq = e.seq - 1
+WHERE e.seq > :after AND {filters} ORDER BY e.seq LIMIT :limit;
+
+-- filter: of_session
+e.session_id = :session_id
+
+-- filter: of_cause
+e.cause_id = :cause_id
+
+-- name: event.head
+-- The last entry.
+SELECT seq, hash, at FROM events ORDER BY seq DESC LIMIT 1;
+
+-- name: session.ended_as
+-- Why a session ended.
+SELECT cause, reason FROM sessions WHERE id = :id;
+
+-- name: session.any_due
+-- Is there anything for a sweep to do?
+SELECT 1 FROM sessions WHERE ended_at IS NULL AND due_at <= :now LIMIT 1;
+
+-- name: session.ends
+-- Where a session's own end stands.
+SELECT version, generation, expires_at, due_at, ended_at FROM sessions WHERE id = :id;
+
+-- name: session.parent
+-- What a delegation needs of the parent.
+SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, task_type, actors, root_id, depth,
+       delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason
+FROM sessions WHERE id = :id;

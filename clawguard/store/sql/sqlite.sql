@@ -1,0 +1,23 @@
+-- What SQLite says in its own way.
+
+-- name: migration.record
+INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name, :digest, :now);
+
+-- name: migration.ledger
+SELECT number, digest FROM migrations ORDER BY number;
+
+-- name: session.parents_among
+-- Which of these sessions have children that have not ended.
+SELECT DISTINCT parent_id FROM sessions
+WHERE ended_at IS NULL AND parent_id IN (SELECT value FROM json_each(:ids));
+
+-- filter: of_types
+e.type IN (SELECT value FROM json_each(:types))
+
+-- name: event.links
+-- A stretch of the log as it stands, and whether each entry's columns say what its text says.
+SELECT seq, hash, CAST(body AS BLOB), CASE WHEN json_valid(body) THEN
+    type IS json_extract(body, '$.type') AND at IS json_extract(body, '$.at')
+    AND session_id IS json_extract(body, '$.session_id') AND cause_id IS json_extract(body, '$.cause_id')
+    ELSE 0 END
+FROM events WHERE seq > :after ORDER BY seq LIMIT :limit;

@@ -1,0 +1,368 @@
+"""SQLite, done right: one writer connection behind the queue, pooled readers, explicit transactions.
+
+SQLite 3.7.0 to 3.51.2 can lose commits when two connections checkpoint at one instant. So nothing here
+checkpoints by itself: checkpoints, migrations and the first open happen only under the writers' queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from clawguard.clock import Clock
+from clawguard.errors import ConfigError, StoreUnavailable
+from clawguard.forks import call_after_fork
+from clawguard.store import Row
+from clawguard.store.catalog import Catalog
+from clawguard.store.connections import (
+    APPLICATION_ID,
+    ReaderPool,
+    connect,
+    is_io_error,
+    translate,
+)
+from clawguard.store.files import check_database_file, check_private, prepare_folder
+from clawguard.store.gate import Gate
+from clawguard.store.migrate import migrate, migrations_of
+from clawguard.store.writer_queue import WriterQueue
+
+__all__ = ["SQLiteStore"]
+
+_logger = logging.getLogger("clawguard.store")
+
+_CHECKPOINT_EVERY = 256
+_READERS = 16
+
+
+class SQLiteStore:
+    """Keep rows in one SQLite file that any number of threads and processes share."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        create: bool = True,
+        lock_timeout: float = 5.0,
+        temporary: bool = False,
+    ) -> None:
+        self._path = path = path.absolute()
+        self._clock = clock
+        self._temporary = temporary
+        self._catalog = Catalog("sqlite")
+        self._steps = migrations_of("sqlite")
+        self._queue = WriterQueue(self.side_file("lock"), timeout=lock_timeout)
+        self._closed = False
+        self._begin_anew()
+        try:
+            self._open(create=create)
+        except BaseException as error:
+            self._discard_writer()
+            self._queue.close()
+            if isinstance(error, OSError):
+                raise ConfigError(f"the database's files cannot be used ({error.strerror})") from None
+            raise
+        call_after_fork(self)
+
+    @classmethod
+    def in_memory(cls, *, clock: Clock, lock_timeout: float = 5.0) -> SQLiteStore:
+        """Open a private database in a temporary folder that is removed at close."""
+        folder = Path(tempfile.mkdtemp(prefix="clawguard-"))
+        return cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
+
+    def side_file(self, name: str, /) -> Path:
+        """Return the path of a file beside the database: `clawguard.db-NAME`."""
+        return self._path.with_name(f"{self._path.name}-{name}")
+
+    def transaction(self, *, durable: bool) -> SQLiteTransaction:
+        """Write: see `Store.transaction`."""
+        self._check_open()
+        return SQLiteTransaction(self, durable=durable)
+
+    def read(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
+        """Read: see `Store.read`. Statements named `validate.*` have readers of their own."""
+        statement = self._catalog[name] if filters is None else self._catalog.compose(name, filters)
+        pool = self._validators if name.startswith("validate.") else self._readers
+        try:
+            connection = pool.take()
+        except sqlite3.Error as error:
+            raise translate(error) from None
+        try:
+            rows: list[Row] = connection.execute(statement.sql, statement.bind(params)).fetchall()
+        except sqlite3.Error as error:
+            pool.drop(connection)
+            raise translate(error) from None
+        except BaseException:
+            pool.drop(connection)
+            raise
+        pool.give(connection)
+        return rows
+
+    def close(self) -> None:
+        """Checkpoint and close every connection, under the lock if it can be had."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._queue.acquire()
+        except StoreUnavailable:
+            # Another process holds the lock, so it has the file open: ours is not the last connection.
+            self._close_connections(checkpoint=False)
+        else:
+            try:
+                self._close_connections(checkpoint=True)
+            finally:
+                self._queue.release()
+        self._queue.close()
+        if self._temporary:
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+
+    def before_fork(self) -> None:
+        """Close every connection and let none be opened until the fork is over."""
+        self._gate.shut()
+        self._discard_writer()
+        self._validators.come_to_rest()
+        self._readers.come_to_rest()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on in the parent; connections are opened anew when they are wanted."""
+        self._validators.go_on()
+        self._readers.go_on()
+        self._gate.reopen()
+
+    def after_fork(self) -> None:
+        """Make everything anew in a forked child."""
+        self._queue.after_fork()
+        self._temporary = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._writer: sqlite3.Connection | None = None
+        self._synchronous = -1
+        self._gate = Gate()
+        self._readers = ReaderPool(self._open_reader, limit=_READERS)
+        self._validators = ReaderPool(self._open_reader, limit=_READERS)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed", hint="open it again")
+
+    def _open_reader(self) -> sqlite3.Connection:
+        self._check_open()
+        return connect(self._path, query_only=True)
+
+    def _open(self, *, create: bool) -> None:
+        if self._path.is_dir():
+            raise ConfigError("the database path is a folder", hint="name a file in it, such as clawguard.db")
+        prepare_folder(self._path.parent, create=create)
+        if not create and not self._path.exists():
+            raise ConfigError("there is no database here", hint="open it once with SessionManager.open()")
+        self._queue.acquire()
+        try:
+            check_private(self.side_file("lock"))
+            if not self._path.exists():
+                self._make_file()
+            check_database_file(self._path)
+            self._migrate()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from None
+        finally:
+            self._queue.release()
+
+    def _make_file(self) -> None:
+        """Make the whole file aside and move it into place: an empty one is never seen."""
+        aside = self.side_file("new")
+        aside.unlink(missing_ok=True)
+        os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        connection = sqlite3.connect(aside, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA user_version = 0")
+        finally:
+            connection.close()
+        aside.replace(self._path)
+        _sync_folder(self._path.parent)
+
+    def _migrate(self) -> None:
+        connection = self._open_writer()
+        record = (self._catalog["migration.record"].sql, self._catalog["migration.ledger"].sql)
+        known = connection.execute("PRAGMA user_version").fetchone()[0]
+        if migrate(connection, self._steps, record=record, now=self._clock.now()) and known:
+            statement = self._catalog["meta.set_schema"]
+            connection.execute(statement.sql, statement.bind({"schema_version": len(self._steps)}))
+
+    def _open_writer(self) -> sqlite3.Connection:
+        if self._writer is None:
+            connection = connect(self._path)
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+                connection.close()
+                raise ConfigError("SQLite did not take journal_mode = WAL")
+            self._writer = connection
+            self._synchronous = -1
+        return self._writer
+
+    def _discard_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _close_connections(self, *, checkpoint: bool) -> None:
+        self._validators.close()
+        self._readers.close()
+        if self._writer is not None and checkpoint:
+            self._checkpoint("TRUNCATE")
+        self._discard_writer()
+
+    def _checkpoint(self, mode: str) -> None:
+        """Copy the log into the database file; give up at once where a reader stands in the way."""
+        writer = self._open_writer()
+        try:
+            writer.execute("PRAGMA busy_timeout = 0")
+            writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        except sqlite3.Error:
+            self._discard_writer()
+        else:
+            writer.execute("PRAGMA busy_timeout = 5000")
+            self._queue.reset_commits()
+
+
+class SQLiteTransaction:
+    """Run one transaction on the writer connection; a context manager that holds the write lock."""
+
+    __slots__ = ("_action", "_catalog", "_connection", "_durable", "_store")
+
+    def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
+        self._store = store
+        self._durable = durable
+        self._catalog = store._catalog
+        self._action: Callable[[], None] | None = None
+
+    def __enter__(self) -> SQLiteTransaction:
+        store = self._store
+        store._queue.acquire()
+        store._gate.enter()
+        try:
+            store._check_open()
+            self._connection = store._open_writer()
+            level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
+            if store._synchronous != level:
+                self._connection.execute(f"PRAGMA synchronous = {level}")
+                store._synchronous = level
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            self._abandon(error)
+            raise translate(error) from None
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        due = False
+        try:
+            if kind is None:
+                self._commit()
+                due = self._after_commit()
+            else:
+                self._roll_back()
+        finally:
+            self._let_go()
+        if due:
+            self._checkpoint_apart()
+
+    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named statement: see `Transaction.run`."""
+        statement = self._catalog[name]
+        try:
+            cursor = self._connection.execute(
+                statement.sql, statement.bind(params) if values is None else values
+            )
+            rows: list[Row] = cursor.fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) from None
+        return rows
+
+    def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """Run a named statement for each row: see `Transaction.run_many`."""
+        try:
+            self._connection.executemany(self._catalog[name].sql, rows)
+        except sqlite3.Error as error:
+            raise translate(error) from None
+
+    def on_commit(self, action: Callable[[], None], /) -> None:
+        """Run an action right after the commit: see `Transaction.on_commit`."""
+        self._action = action
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if is_io_error(error):
+                self._store._discard_writer()
+            raise translate(error, committing=True) from None
+
+    def _after_commit(self) -> bool:
+        """Do what follows a commit and tell whether a checkpoint is due; the commit stands whatever fails."""
+        try:
+            if self._action is not None:
+                self._action()
+            return self._store._queue.count_commit() >= _CHECKPOINT_EVERY
+        except Exception:
+            _logger.exception("what follows a commit failed; the commit stands")
+            return False
+
+    def _let_go(self) -> None:
+        self._store._gate.leave()
+        self._store._queue.release()
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._store._discard_writer()
+
+    def _abandon(self, error: sqlite3.Error) -> None:
+        if is_io_error(error):
+            self._store._discard_writer()
+        self._let_go()
+
+    def _checkpoint_apart(self) -> None:
+        """Checkpoint in a lock hold of its own, so that no writer waits for a commit and a checkpoint."""
+        try:
+            self._store._queue.acquire()
+        except StoreUnavailable:
+            return  # the next commit tries again
+        self._store._gate.enter()
+        try:
+            if not self._store._closed and self._store._queue.commits() >= _CHECKPOINT_EVERY:
+                self._store._checkpoint("RESTART")
+        except Exception:
+            _logger.exception("a checkpoint failed; the next commit tries again")
+        finally:
+            self._let_go()
+
+
+def _unreadable(error: sqlite3.Error) -> ConfigError | StoreUnavailable:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return ConfigError("the file is not a whole SQLite database", hint="restore it from a backup")
+    return translate(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,156 @@
+"""The writers' queue: one lock for the threads of a process, then one file lock for all processes.
+
+SQLite's own busy handler polls and starves; a file lock queues in the kernel and falls when its holder
+dies. It is tried without blocking first; only when another process holds it does one helper thread wait
+for it and hand it over, so that a caller can give up at its deadline.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+
+from clawguard.errors import StoreBusy
+
+__all__ = ["WriterQueue"]
+
+_COUNTER_BYTES = 8
+
+
+class WriterQueue:
+    """Let one writer in at a time, over all threads and processes of the machine."""
+
+    def __init__(self, path: Path, *, timeout: float) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._fd = -1
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._threads = threading.Lock()
+        self._state = threading.Condition(threading.Lock())
+        self._helper: threading.Thread | None = None
+        self._asked = False
+        self._waiting = False
+        self._granted = False
+        self._closed = False
+
+    def acquire(self) -> None:
+        """Take the lock, or raise StoreBusy when it is not had within the timeout (seconds)."""
+        deadline = time.monotonic() + self._timeout
+        if not self._threads.acquire(timeout=self._timeout):
+            raise self._busy()
+        try:
+            if not self._lock_file(deadline):
+                raise self._busy()
+        except BaseException:
+            self._threads.release()
+            raise
+
+    def release(self) -> None:
+        """Give the lock back and let another writer run."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._threads.release()
+        # Where there are more writers than cores, the one just woken would else wait for a time slice.
+        os.sched_yield()
+
+    def count_commit(self) -> int:
+        """Count one more commit since the last checkpoint, over all processes; the lock must be held."""
+        count = self.commits() + 1
+        self._write_counter(count)
+        return count
+
+    def commits(self) -> int:
+        """Return the commits since the last checkpoint; the lock must be held."""
+        return int.from_bytes(os.pread(self._fd, _COUNTER_BYTES, 0))
+
+    def reset_commits(self) -> None:
+        """Begin the count again; the lock must be held."""
+        self._write_counter(0)
+
+    def _write_counter(self, count: int) -> None:
+        os.pwrite(self._fd, count.to_bytes(_COUNTER_BYTES), 0)
+
+    def after_fork(self) -> None:
+        """Let go of the parent's descriptor: kept, it would keep the parent's lock alive after its death."""
+        self._close_file()
+        self._begin_anew()
+
+    def close(self) -> None:
+        """Close the file and end the helper; one that still waits for the lock does it when it comes back."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+            if not self._asked:
+                self._close_file()
+
+    def _close_file(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _busy(self) -> StoreBusy:
+        return StoreBusy(
+            f"the write lock was not had within {self._timeout:g} s",
+            hint="repeat the call; a stopped or very slow writer holds it",
+        )
+
+    def _open_file(self) -> None:
+        if self._fd < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(self._path, flags, 0o600)
+
+    def _lock_file(self, deadline: float) -> bool:
+        with self._state:
+            self._open_file()
+            if not self._asked:
+                try:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self._ask_helper()
+                else:
+                    return True
+            return self._wait_for_helper(deadline)
+
+    def _ask_helper(self) -> None:
+        self._asked = True
+        if self._helper is None:
+            self._helper = threading.Thread(target=self._help, name="clawguard-writer-queue", daemon=True)
+            self._helper.start()
+        self._state.notify_all()
+
+    def _wait_for_helper(self, deadline: float) -> bool:
+        self._waiting = True
+        try:
+            self._state.wait_for(lambda: self._granted, timeout=max(0.0, deadline - time.monotonic()))
+            granted = self._granted
+        except BaseException:
+            if self._granted:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+            raise
+        finally:
+            self._waiting = self._granted = False
+        return granted
+
+    def _help(self) -> None:
+        """Wait for the file lock whenever asked; hand it over, or let go when nobody waits any more."""
+        state = self._state
+        while self._wait_to_be_asked(state):
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            with state:
+                self._asked = False
+                if self._waiting:
+                    self._granted = True
+                    state.notify_all()
+                else:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                if self._closed:
+                    self._close_file()
+
+    def _wait_to_be_asked(self, state: threading.Condition) -> bool:
+        with state:
+            state.wait_for(lambda: self._asked or self._closed)
+            return self._asked

@@ -1,0 +1,8 @@
+"""Tokens in HTTP requests: one reader, one table of answers, and a thin adapter for each kind of app.
+
+bearer.py  reads the Authorization header and answers refusals (RFC 6750); knows no framework
+wsgi.py    middleware for any WSGI app
+
+An adapter takes a `Verifier` (or a `SessionManager`), checks the token of each request, and binds the
+session, so that `current_session()` and `@requires` work in the app.
+"""

@@ -1,0 +1,142 @@
+"""Keys: published, rotated with an overlap, stopped at once, pruned."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+import pytest
+
+from clawguard import InvalidArgument, InvalidToken, SessionEnded, SessionManager
+from tests.clocks import FakeClock
+
+
+def states(manager: SessionManager) -> list[str]:
+    return sorted(key.state for key in manager.keys.list())
+
+
+def kids(manager: SessionManager) -> set[str]:
+    return {each["kid"] for each in manager.keys.jwks()["keys"]}
+
+
+def test_rotation_keeps_old_tokens_valid_until_they_end(manager: SessionManager, clock: FakeClock) -> None:
+    old = manager.create("a", scopes="x", ttl=100)
+    following = next(key for key in manager.keys.list() if key.state == "next")
+    now_active = manager.keys.rotate()
+    assert now_active.kid == following.kid
+    assert now_active.state == "active"
+    new = manager.create("a", scopes="x", ttl=1_000)
+    assert new.kid == now_active.kid != old.kid
+    manager.validate(old.token)
+    manager.validate(new.token)
+    assert states(manager) == ["active", "next", "retiring"]
+    clock.advance(99)
+    manager.prune_expired()
+    manager.validate(old.token)
+    clock.advance(1)
+    with pytest.raises(SessionEnded, match="ttl"):
+        manager.validate(old.token)
+    manager.prune_expired()
+    assert states(manager) == ["active", "next", "retired"]
+    assert old.kid not in kids(manager)
+    manager.validate(new.token)
+
+
+def test_a_session_refreshed_after_a_rotation_outlives_the_old_key(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    made = manager.create("a", scopes="x", ttl=100)
+    manager.keys.rotate()
+    renewed = manager.refresh(made, ttl=500)
+    clock.advance(200)
+    manager.prune_expired()
+    manager.validate(renewed.token)
+
+
+def test_an_emergency_stops_the_key_at_once_and_ends_what_it_signed(manager: SessionManager) -> None:
+    signed = manager.create("a", scopes="x")
+    child = manager.delegate(signed, "b", scopes="x")
+    context = manager.validate(signed.token)
+    following = next(key for key in manager.keys.list() if key.state == "next")
+    fresh = manager.keys.rotate(emergency=True)
+    assert fresh.kid not in {signed.kid, following.kid}
+    for token in (signed.token, child.token):
+        with pytest.raises(InvalidToken):
+            manager.validate(token)
+    with pytest.raises(SessionEnded, match="key"):
+        manager.validate(context)
+    assert [manager.get_session(each).cause for each in (signed, child)] in (
+        ["key", "key"],
+        ["key", "parent"],
+    )
+    assert len(manager.events.read(types="session.expired")) == 2
+    assert kids(manager).isdisjoint({signed.kid, following.kid})
+    manager.validate(manager.create("a", scopes="x").token)
+    assert states(manager) == ["active", "compromised", "compromised", "next"]
+
+
+def test_an_emergency_spares_what_another_key_signed(manager: SessionManager) -> None:
+    before = manager.create("a", scopes="x")
+    manager.keys.rotate()
+    after = manager.create("a", scopes="x")
+    manager.keys.rotate(emergency=True)
+    manager.validate(before.token)
+    assert manager.get_session(after.id).cause == "key"
+
+
+def test_rotations_are_events(manager: SessionManager) -> None:
+    first = next(key for key in manager.keys.list() if key.state == "active")
+    second = manager.keys.rotate()
+    third = manager.keys.rotate(emergency=True)
+    told = manager.events.read(types="key.rotated")
+    assert [each.data for each in told] == [
+        {"kid": second.kid, "previous": first.kid},
+        {"kid": third.kid, "previous": second.kid},
+    ]
+    assert [each.cause for each in told] == [None, "key"]
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
+def test_every_algorithm_signs_and_its_public_key_verifies_elsewhere(
+    manager: SessionManager, algorithm: Any
+) -> None:
+    old = manager.create("a", scopes="x")
+    assert manager.keys.rotate(algorithm=algorithm).algorithm == algorithm
+    made = manager.create("a", scopes="x")
+    manager.validate(made.token)
+    manager.validate(old.token)
+    keys = jwt.PyJWKSet.from_dict(manager.keys.jwks())
+    payload = jwt.decode(
+        made.token,
+        keys[made.kid],
+        algorithms=[algorithm],
+        audience="clawguard",
+        options={"verify_exp": False, "verify_iat": False, "verify_nbf": False},
+    )
+    assert payload["sid"] == made.id
+
+
+def test_the_published_keys_hold_public_members_only(manager: SessionManager) -> None:
+    for algorithm in ("ES256", "EdDSA", "RS256"):
+        manager.keys.rotate(algorithm=algorithm)
+    for key in manager.keys.jwks()["keys"]:
+        assert set(key) <= {"kty", "crv", "x", "y", "n", "e", "kid", "use", "alg"}
+    assert json.dumps(manager.keys.jwks())
+
+
+def test_an_unknown_algorithm_changes_nothing(manager: SessionManager) -> None:
+    before = manager.keys.list()
+    with pytest.raises(InvalidArgument, match="algorithm"):
+        manager.keys.rotate(algorithm="HS256")  # type: ignore[arg-type]
+    assert manager.keys.list() == before
+
+
+def test_many_rotations_in_a_row_keep_every_live_token(manager: SessionManager) -> None:
+    made = []
+    for _ in range(6):
+        made.append(manager.create("a", scopes="x"))
+        manager.keys.rotate()
+    assert len({each.kid for each in made}) == 6
+    for each in made:
+        assert manager.validate(each.token).session_id == each.id

@@ -1,0 +1,86 @@
+"""Nobody checkpoints but a writer under the lock, and the log beside the database stays small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clawguard import SessionManager
+from clawguard.store.connections import connect
+from tests.faults.lab import assert_whole, founded, report, sizes, store_of, together, writer_queue_of
+
+EVERY = 256
+
+
+def test_no_connection_checkpoints_by_itself(tmp_path: Path) -> None:
+    path = founded(tmp_path / "db" / "clawguard.db")
+    with SessionManager.open(path, sweep_every=None) as manager:
+        manager.validate(manager.create("agent", scopes="a").token)
+        store = store_of(manager)
+        readers = [*store._readers.take_all(), *store._validators.take_all()]
+        assert len(readers) >= 2
+        assert store._writer is not None
+        for connection in (store._writer, *readers):
+            assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        for connection in readers:
+            assert connection.execute("PRAGMA query_only").fetchone() == (1,)
+            connection.close()
+    fresh = connect(path)
+    assert fresh.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+    fresh.close()
+
+
+def test_the_counter_begins_again_about_every_256_commits(tmp_path: Path) -> None:
+    with SessionManager.open(tmp_path / "db" / "clawguard.db", sweep_every=None) as manager:
+        queue = writer_queue_of(manager)
+        counts = []
+        for _ in range(EVERY * 2 + 40):
+            manager.create("agent", scopes="a")
+            counts.append(queue.commits())
+    resets = [number for number, count in enumerate(counts) if count == 0]
+    assert len(resets) == 2
+    assert resets[1] - resets[0] == EVERY
+    assert max(counts) == EVERY - 1
+
+
+@pytest.mark.parametrize("commits", sizes(1_200, 40_000))
+def test_the_log_beside_the_database_stays_small(tmp_path: Path, commits: int) -> None:
+    path = founded(tmp_path / "db" / "clawguard.db")
+    log = path.with_name(path.name + "-wal")
+
+    def write(number: int) -> tuple[int, int]:
+        largest = counted = 0
+        with SessionManager.open(path, sweep_every=None) as manager:
+            for _ in range(commits // 4):
+                manager.validate(manager.create("agent", scopes="a").token)
+                largest = max(largest, log.stat().st_size)
+                counted = max(counted, writer_queue_of(manager).commits())
+        return largest, counted
+
+    results = together(4, write, timeout=300)
+    largest, counted = (max(each) for each in zip(*results, strict=True))
+    report("checkpoints", commits=commits, largest_log_kib=largest // 1_024, most_commits_between=counted)
+    assert counted <= EVERY * 2
+    assert largest <= 24 * 1024 * 1024
+    assert assert_whole(path) == commits
+
+
+def test_a_reader_in_the_way_costs_no_call_and_the_log_shrinks_once_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    log = path.with_name(path.name + "-wal")
+    with SessionManager.open(path, sweep_every=None) as manager:
+        manager.create("agent", scopes="a")
+        reader = connect(path, query_only=True)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sessions").fetchone()
+        for _ in range(EVERY + 20):
+            manager.create("agent", scopes="a")
+        pinned = log.stat().st_size
+        reader.execute("COMMIT")
+        reader.close()
+        for _ in range(EVERY * 3):
+            manager.create("agent", scopes="a")
+        assert log.stat().st_size <= pinned * 3
+    assert not log.exists() or log.stat().st_size == 0

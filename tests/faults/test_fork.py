@@ -1,0 +1,274 @@
+"""A forked child works, loses nothing, and shares neither connection, lock nor thread with its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clawguard import SessionEnded, SessionManager
+from tests.faults.lab import CONTEXT, Acks, acknowledged, assert_whole, crew, report, rows, sizes, store_of
+
+PATIENCE = 15.0
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Fork, do it, and leave at once; return the child's number."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def ended_well(pid: int) -> bool | None:
+    """Wait for a child; None when it had to be ended because it hung."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status == 0
+        time.sleep(0.002)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def create_validate_revoke(manager: SessionManager, name: str) -> str:
+    session = manager.create(name, scopes="a")
+    assert manager.validate(session.token).agent_id == name
+    assert manager.revoke(session)
+    with pytest.raises(SessionEnded):
+        manager.validate(session.token)
+    return session.id
+
+
+def seen_from_elsewhere(path: Path) -> set[tuple[str, str | None]]:
+    """Return each session's agent and cause, as an unrelated process finds them through the library."""
+    program = (
+        "import sys; from clawguard import SessionManager\n"
+        "with SessionManager.open(sys.argv[1], sweep_every=None) as manager:\n"
+        "    for each in manager.sessions.iter(): print(each.agent_id, each.cause)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        capture_output=True, text=True, check=True, timeout=60, env=environment,
+    )  # fmt: skip
+    pairs = (line.split() for line in done.stdout.splitlines())
+    return {(agent, None if cause == "None" else cause) for agent, cause in pairs}
+
+
+@pytest.mark.parametrize("how", ["os.fork", "multiprocessing"])
+def test_a_child_forked_after_open_works_and_loses_nothing(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    with SessionManager.open(path, sweep_every=None) as manager:
+        session = manager.create("parent", scopes="a")
+        manager.validate(session.token)
+
+        def child() -> None:
+            manager.validate(session.token)
+            create_validate_revoke(manager, "child")
+
+        if how == "os.fork":
+            pid = in_child(child)
+            create_validate_revoke(manager, "beside")
+            assert ended_well(pid)
+        else:
+            process = CONTEXT.Process(target=child)
+            process.start()
+            create_validate_revoke(manager, "beside")
+            process.join(PATIENCE)
+            assert process.exitcode == 0
+        create_validate_revoke(manager, "after")
+        assert seen_from_elsewhere(path) == {
+            ("parent", None), ("child", "revoked"), ("beside", "revoked"), ("after", "revoked"),
+        }  # fmt: skip
+    assert_whole(path)
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_what_a_child_acknowledges_after_its_parent_is_gone_is_not_lost(tmp_path: Path, how: str) -> None:
+    path, acks = tmp_path / "db" / "clawguard.db", tmp_path / "acks"
+    turns = [CONTEXT.Event() for _ in range(4)]
+
+    def parent() -> None:
+        said = Acks(acks)
+        manager = SessionManager.open(path, sweep_every=None)
+        first, second = (manager.create(name, scopes="a") for name in ("first", "second"))
+        tokens = first.token, second.token
+
+        def child() -> None:
+            manager.validate(tokens[0])
+            manager.create("child-1", scopes="a")
+            said.add("child", os.getpid())
+            turns[0].set()
+            assert turns[1].wait(PATIENCE)
+            manager.revoke(first)
+            manager.create("child-2", scopes="a")
+            turns[2].set()
+            assert turns[3].wait(PATIENCE)
+            try:
+                manager.validate(tokens[1])  # revoked by somebody else meanwhile
+                said.add("accepted")
+            except SessionEnded:
+                said.add("refused")
+            manager.create("child-3", scopes="a")
+            said.add("done")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        in_child(child)
+        assert turns[0].wait(PATIENCE)
+        if how == "closed":
+            manager.close()  # this process's connections are the last ones, unless the child's are seen
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with crew() as start:
+        worker = start(parent)
+        worker.process.join()
+        assert turns[0].wait(PATIENCE)
+        # Unrelated processes come and go: the last to close takes the log away, unless the child is seen.
+        assert ("child-1", None) in seen_from_elsewhere(path)
+        turns[1].set()
+        assert turns[2].wait(PATIENCE)
+        assert {("first", "revoked"), ("child-2", None)} <= seen_from_elsewhere(path)
+        with SessionManager.open(path, sweep_every=None) as manager:
+            (second,) = (each for each in manager.sessions.iter() if each.agent_id == "second")
+            assert manager.revoke(second)
+        turns[3].set()
+        deadline = time.monotonic() + PATIENCE
+        while not any(each[0] == "done" for each in acknowledged(acks)):
+            assert time.monotonic() < deadline, "the child did not go on"
+            time.sleep(0.01)
+    assert ["refused"] in acknowledged(acks)
+    assert ("child-3", None) in seen_from_elsewhere(path)
+    assert_whole(path)
+
+
+def test_a_killed_parent_leaves_no_lock_behind_in_its_child(tmp_path: Path) -> None:
+    path, acks = tmp_path / "db" / "clawguard.db", tmp_path / "acks"
+    holding, go = CONTEXT.Event(), CONTEXT.Event()
+
+    def parent() -> None:
+        said = Acks(acks)
+        manager = SessionManager.open(path, sweep_every=None)
+        manager.create("parent", scopes="a")
+        forked = threading.Event()
+
+        def hold() -> None:
+            with manager._parts.change(durable=True) as change:
+                change.tx.run("meta.barrier")
+                holding.set()
+                forked.wait(1.0)  # a fork may have to wait until no transaction is under way
+                time.sleep(0.1)
+
+        threading.Thread(target=hold, daemon=True).start()
+        assert holding.wait(PATIENCE)
+
+        def child() -> None:
+            go.wait(PATIENCE)
+            create_validate_revoke(manager, "child")
+            said.add("worked")
+
+        in_child(child)
+        forked.set()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with crew() as start:
+        start(parent).process.join()
+        with SessionManager.open(path, sweep_every=None, lock_timeout=2.0) as manager:
+            create_validate_revoke(manager, "other")
+        go.set()
+        deadline = time.monotonic() + PATIENCE
+        while acknowledged(acks) != [["worked"]]:
+            assert time.monotonic() < deadline, "the child could not work"
+            time.sleep(0.01)
+    assert_whole(path)
+
+
+def test_three_generations_each_sweep_and_write(tmp_path: Path) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    with SessionManager.open(path, sweep_every=0.05) as manager:
+        due = manager.create("due-0", scopes="a", ttl=0.2)
+        connections = {id(store_of(manager)._writer)}
+
+        def live(generation: int) -> None:
+            create_validate_revoke(manager, f"generation-{generation}")
+            assert id(store_of(manager)._writer) not in connections or generation == 0
+            mine = manager.create(f"due-{generation}", scopes="a", ttl=0.2)
+            deadline = time.monotonic() + 5.0
+            while manager.get_session(mine).ended_at is None:  # nobody asks for it: the sweeper records it
+                assert time.monotonic() < deadline, "the sweeper did not run"
+                time.sleep(0.02)
+            assert "clawguard-sweeper" in {thread.name for thread in threading.enumerate()}
+            if generation < 3:
+                connections.add(id(store_of(manager)._writer))
+                assert ended_well(in_child(lambda: live(generation + 1)))
+
+        live(0)
+        assert manager.get_session(due).cause == "ttl"
+    causes = dict(rows(path, "SELECT agent_id, cause FROM sessions"))
+    assert causes == {f"generation-{n}": "revoked" for n in range(4)} | {f"due-{n}": "ttl" for n in range(4)}
+    assert_whole(path)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("forks", sizes(12, 300))
+def test_forks_in_the_middle_of_everything(tmp_path: Path, forks: int) -> None:
+    """Fork while other threads write and validate: no child hangs, fails, or disturbs its parent."""
+    path = tmp_path / "db" / "clawguard.db"
+    over, faults = threading.Event(), []
+    with SessionManager.open(path, sweep_every=0.05) as manager:
+        session = manager.create("parent", scopes="a")
+        children: list[bool | None] = []
+
+        def work(step: Callable[[], object]) -> None:
+            while not over.wait(0.0005):
+                try:
+                    step()
+                except Exception as error:
+                    faults.append(repr(error))
+                    return
+
+        steps = (
+            lambda: manager.create("thread", scopes="a"),
+            lambda: manager.validate(session.token),
+            lambda: manager.validate(session.token),
+        )
+        threads = [threading.Thread(target=work, args=(step,)) for step in steps]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(forks):
+                children.append(ended_well(in_child(lambda: void(create_validate_revoke(manager, "child")))))
+                if children.count(True) < len(children) - 2:
+                    break
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+    report(
+        "fork", forks=len(children), worked=children.count(True), failed=children.count(False),
+        hung=children.count(None), parent_faults=len(faults),
+    )  # fmt: skip
+    assert faults == []
+    assert children == [True] * forks
+    done = rows(path, "SELECT count(*) FROM sessions WHERE agent_id = 'child' AND cause = 'revoked'")
+    assert done == [(forks,)]
+    assert_whole(path)
+
+
+def void(_: object) -> None:
+    """Take a result and give none."""

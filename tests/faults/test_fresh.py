@@ -1,0 +1,133 @@
+"""A validate that starts after an end was acknowledged refuses, in every process."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clawguard import AccessDenied, SessionManager, Verifier
+from tests.faults.lab import Board, crew, founded, report, sizes
+
+VALIDATORS = 8
+PAUSE = 0.0005  # leaves the one who ends tokens a share of the cores
+AHEAD = 24  # so many tokens live before the oldest is ended: validators have cached them by then
+
+
+def validator(number: int, path: Path, board: Board, spread: int) -> tuple[int, int, int]:
+    """Validate tokens old and new for as long as others are ended; count live, refused and stale answers."""
+    chance = random.Random(os.getpid())
+    opened = Verifier.open(path) if number % 2 else SessionManager.open(path, sweep_every=None)
+    live = refused = stale = 0
+    with opened as holder:
+        while not board.over:
+            place = board.some(chance, spread)
+            time.sleep(PAUSE)
+            before = board.state(place)
+            if before == Board.UNKNOWN:
+                continue
+            try:
+                holder.validate(board.token(place))
+            except AccessDenied:
+                refused += before == Board.DEAD
+            else:
+                live += before == Board.LIVE
+                stale += before == Board.DEAD
+    return live, refused, stale
+
+
+@contextmanager
+def finishing(board: Board) -> Iterator[None]:
+    """Tell the validators to stop, however the ending process fares."""
+    try:
+        yield
+    finally:
+        board.finish()
+
+
+def run(path: Path, board: Board, ender: Callable[[Path, Board], int], *, spread: int) -> dict[str, int]:
+    founded(path)
+    with crew() as start:
+        watchers = [start(validator, number, path, board, spread) for number in range(VALIDATORS)]
+        ended = start(ender, path, board).result(600)
+        counts = [watcher.result() for watcher in watchers]
+    live, refused, stale = (sum(each) for each in zip(*counts, strict=True))
+    return {"ended": ended, "accepted_live": live, "refused_dead": refused, "accepted_dead": stale}
+
+
+def assert_fresh(figures: dict[str, int], *, ended: int) -> None:
+    assert figures["ended"] == ended
+    assert figures["accepted_dead"] == 0
+    assert figures["accepted_live"] > 0, "nobody ever saw a live token: the experiment shows nothing"
+    assert figures["refused_dead"] > 0, "nobody ever tried a dead token: the experiment shows nothing"
+
+
+@pytest.mark.parametrize("count", sizes(250, 10_000))
+def test_a_revoked_token_is_refused_in_every_process_at_once(tmp_path: Path, count: int) -> None:
+    board = Board(count + AHEAD)
+
+    def revoker(path: Path, board: Board) -> int:
+        done, held = 0, []
+        with finishing(board), SessionManager.open(path, sweep_every=None) as manager:
+            for place in range(count + AHEAD):
+                held.append(manager.create("agent", scopes="a"))
+                board.publish(place, held[place].token)
+                if place >= AHEAD:
+                    done += manager.revoke(held[place - AHEAD])
+                    board.bury(place - AHEAD)
+        return done
+
+    figures = run(tmp_path / "db" / "clawguard.db", board, revoker, spread=AHEAD * 2)
+    report("G-FRESH, revoke", processes=VALIDATORS, **figures)
+    assert_fresh(figures, ended=count)
+
+
+@pytest.mark.parametrize("count", sizes(200, 10_000))
+def test_a_refreshed_token_is_refused_in_every_process_at_once(tmp_path: Path, count: int) -> None:
+    board = Board(count + AHEAD)
+
+    def refresher(path: Path, board: Board) -> int:
+        done = 0
+        with finishing(board), SessionManager.open(path, sweep_every=None) as manager:
+            held = []
+            for place in range(AHEAD):
+                held.append(manager.create("agent", scopes="a"))
+                board.publish(place, held[place].token)
+            for place in range(count):
+                held.append(manager.refresh(held[place]))  # the successor of what is ended here
+                board.bury(place)
+                board.publish(place + AHEAD, held[-1].token)
+                done += 1
+        return done
+
+    figures = run(tmp_path / "db" / "clawguard.db", board, refresher, spread=AHEAD * 2)
+    report("G-FRESH, refresh", processes=VALIDATORS, **figures)
+    assert_fresh(figures, ended=count)
+
+
+@pytest.mark.parametrize("rounds", sizes(6, 200))
+def test_an_emergency_rotation_refuses_every_token_of_the_key_at_once(tmp_path: Path, rounds: int) -> None:
+    each = 20
+    board = Board(rounds * each)
+
+    def rotator(path: Path, board: Board) -> int:
+        done = 0
+        with finishing(board), SessionManager.open(path, sweep_every=None) as manager:
+            for turn in range(rounds):
+                places = range(turn * each, turn * each + each)
+                for place in places:
+                    board.publish(place, manager.create("agent", scopes="a").token)
+                manager.keys.rotate(emergency=True)
+                for place in places:
+                    board.bury(place)
+                    done += 1
+        return done
+
+    figures = run(tmp_path / "db" / "clawguard.db", board, rotator, spread=each * 2)
+    report("G-FRESH, emergency rotation", processes=VALIDATORS, rotations=rounds, **figures)
+    assert_fresh(figures, ended=rounds * each)

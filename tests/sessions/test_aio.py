@@ -1,0 +1,93 @@
+"""The awaited twins do what the plain classes do; a cancelled call leaves nothing live behind."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from clawguard import (
+    AsyncSessionManager,
+    AsyncVerifier,
+    SessionEnded,
+    SessionManager,
+    TokenSuperseded,
+    current_session,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clawguard.db"
+
+
+def test_a_session_lives_and_ends_awaited(path: Path) -> None:
+    async def life() -> None:
+        async with AsyncSessionManager.open(path) as manager, AsyncVerifier.open(path) as verifier:
+            parent = await manager.create("planner", scopes="docs:*")
+            child = await manager.delegate(parent, "helper", scopes="docs:read")
+            assert (await verifier.validate(child.token, require="docs:read")).agent_id == "helper"
+            async with manager.use(child.token) as context:
+                assert current_session() == context
+            fresh = await manager.refresh(child)
+            with pytest.raises(TokenSuperseded):
+                await manager.validate(child.token)
+            assert (await verifier.inspect(fresh.token)).verdict == "active"
+            assert (await manager.inspect(child.token)).verdict == "superseded"
+            assert await manager.active_count() == 2
+            assert await manager.revoke(parent, reason="over")
+            with pytest.raises(SessionEnded):
+                await verifier.validate(fresh.token)
+            assert (await manager.get_session(parent)).reason == "over"
+            assert not await manager.end(parent)
+            assert not await manager.invalidate(parent)
+            assert await manager.revoke_all_for_agent("planner") == 0
+            assert await manager.prune_expired() == 0
+            assert verifier.events.verify()
+            assert manager.issuer.startswith("urn:clawguard:")
+
+    asyncio.run(life())
+
+
+def test_the_rest_is_passed_on(path: Path) -> None:
+    async def life() -> None:
+        with SessionManager.open(path) as plain:
+            manager = AsyncSessionManager(plain)
+            assert (manager.events, manager.signals) == (plain.events, plain.signals)
+            assert (manager.sessions, manager.activity) == (plain.sessions, plain.activity)
+            heard: list[str] = []
+
+            def receiver(event: object) -> None:
+                heard.append(str(event))
+
+            assert manager.on("session.*", receiver) is receiver
+            await manager.create_session("a", None, "x")
+            await asyncio.to_thread(plain.events.flush, 10)
+            manager.off(receiver)
+            await manager.create("b", scopes="x")
+            await asyncio.to_thread(plain.events.flush, 10)
+            assert len(heard) == 1
+            assert manager.on("session.*")(receiver) is receiver
+            before = await manager.keys.list()
+            active = await manager.keys.rotate()
+            await manager.keys.prune()
+            assert active.kid in {key["kid"] for key in (await manager.keys.jwks())["keys"]}
+            assert len(await manager.keys.list()) == len(before) + 1
+            await manager.close()
+            plain.create("c", scopes="x")
+
+    asyncio.run(life())
+
+
+def test_a_cancelled_create_leaves_nothing_live(path: Path) -> None:
+    async def life() -> None:
+        async with AsyncSessionManager.open(path) as manager:
+            task = asyncio.create_task(manager.create("a", scopes="x"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await manager.active_count() == 0
+
+    asyncio.run(life())

@@ -1,0 +1,169 @@
+"""What is gathered in memory: written in batches, never lost by a failure, never a verdict."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clawguard import InsufficientScope, InvalidToken, SessionManager, StoreBusy
+from clawguard.clock import to_datetime
+from tests.clocks import FakeClock
+from tests.openers import open_manager
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the writers' lock as another process would."""
+    descriptor = os.open(path.with_name(path.name + "-lock"), os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sources(manager: SessionManager) -> list[dict[str, object]]:
+    manager.prune_expired()
+    return [dict(each.data) for each in manager.events.read(types="session.source_changed")]
+
+
+def test_activity_is_written_at_the_flush_and_is_no_event() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made = manager.create("a", scopes="x")
+        clock.advance(30)
+        manager.validate(made.token)
+        assert manager.get_session(made.id).last_activity == made.created_at
+        manager.prune_expired()
+        kept = manager.get_session(made.id)
+        assert kept.last_activity == to_datetime(clock.at)
+        assert kept.version == 1
+        assert len(manager.events.read()) == 1
+
+
+def test_a_new_source_is_an_event_and_the_first_is_not() -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+        manager.validate(made.token, source="10.0.0.1")
+        assert sources(manager) == []
+        assert manager.get_session(made.id).last_source == "10.0.0.1"
+        manager.validate(made.token, source="10.0.0.1")
+        assert sources(manager) == []
+        manager.validate(made.token, source="10.0.0.2")
+        assert sources(manager) == [{"from": "10.0.0.1", "to": "10.0.0.2"}]
+        event = manager.events.read(types="session.source_changed")[0]
+        assert (event.session_id, event.agent_id) == (made.id, "a")
+        renewed = manager.refresh(made)
+        manager.validate(renewed.token, source="10.0.0.2")
+        assert len(sources(manager)) == 1
+
+
+def test_a_new_source_is_not_forgotten_by_a_later_use_without_one() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made = manager.create("a", scopes="x", idle_timeout=20)
+        manager.validate(made.token, source="10.0.0.1")
+        manager.prune_expired()
+        clock.advance(1)
+        manager.validate(made.token, source="10.0.0.2")
+        clock.advance(1)
+        manager.validate(made.token)
+        assert sources(manager) == [{"from": "10.0.0.1", "to": "10.0.0.2"}]
+
+
+def test_a_source_that_came_and_went_is_told() -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+        for source in ("10.0.0.1", "6.6.6.6", "10.0.0.1"):
+            manager.validate(made.token, source=source)
+        assert [each["to"] for each in sources(manager)] == ["6.6.6.6", "10.0.0.1"]
+
+
+def test_denials_alike_are_one_event_at_once_then_one_a_minute() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made = manager.create("a", scopes="x")
+
+        def deny(times: int) -> None:
+            for _ in range(times):
+                with pytest.raises(InsufficientScope):
+                    manager.validate(made.token, require="y")
+            manager.prune_expired()
+
+        deny(3)
+        clock.advance(30)
+        deny(4)
+        clock.advance(30)
+        deny(0)
+        clock.advance(60)
+        deny(0)
+        clock.advance(60)
+        deny(1)
+        counts = [each.data["count"] for each in manager.events.read(types="guard.denied")]
+        assert counts == [3, 4, 1]
+
+
+def test_the_reason_of_a_refused_token_is_counted_by_source_and_kept_bounded() -> None:
+    with open_manager() as manager:
+        for number in range(1_200):
+            with pytest.raises(InvalidToken):
+                manager.validate("rubbish", source=f"10.0.{number // 256}.{number % 256}")
+        manager.prune_expired()
+        told = manager.events.read(types="token.rejected", limit=1_000)
+        told += manager.events.read(types="token.rejected", limit=1_000, after=told[-1].seq)
+        assert len(told) <= 1_025
+        assert sum(each.data["count"] for each in told) == 1_200
+
+
+@pytest.mark.parametrize("source", ["a\nb", "x" * 300, "\ud800"])
+def test_a_source_of_an_attackers_making_is_never_written_raw(source: str) -> None:
+    with open_manager() as manager:
+        with pytest.raises(InvalidToken):
+            manager.validate("rubbish", source=source)
+        manager.prune_expired()
+        (event,) = manager.events.read(types="token.rejected")
+        assert len(str(event.data["source"])) <= 255
+        assert str(event.data["source"]).isprintable()
+
+
+def test_what_could_not_be_written_is_written_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "clawguard.db"
+    clock = FakeClock()
+    with open_manager(path, clock=clock, lock_timeout=0.02) as manager:
+        made = manager.create("a", scopes="x")
+        clock.advance(5)
+        manager.validate(made.token, source="10.0.0.1")
+        with pytest.raises(InsufficientScope):
+            manager.validate(made.token, require="y")
+        for _ in range(2):
+            with locked(path), pytest.raises(StoreBusy):
+                manager.prune_expired()
+        with pytest.raises(InsufficientScope):
+            manager.validate(made.token, require="y")
+        manager.prune_expired()
+        kept = manager.get_session(made.id)
+        assert (kept.last_source, kept.last_activity) == ("10.0.0.1", to_datetime(clock.at))
+        assert [each.data["count"] for each in manager.events.read(types="guard.denied")] == [2]
+
+
+def test_closing_writes_what_was_gathered(tmp_path: Path) -> None:
+    path = tmp_path / "clawguard.db"
+    with open_manager(path) as manager:
+        made = manager.create("a", scopes="x")
+        manager.validate(made.token, source="10.0.0.1")
+    with open_manager(path) as manager:
+        assert manager.get_session(made.id).last_source == "10.0.0.1"
+
+
+def test_closing_twice_does_nothing_even_after_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "clawguard.db"
+    manager = open_manager(path, lock_timeout=0.02)
+    manager.validate(manager.create("a", scopes="x").token)
+    with locked(path):
+        manager.close()
+    manager.close()

@@ -1,0 +1,265 @@
+"""The documents: every Python block runs and prints what stands below it, links and names are real."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from wsgiref.simple_server import demo_app
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from sybil import Example
+from sybil.document import Document
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
+
+from clawguard import DelegationRefused, InsufficientScope
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+TIME = re.compile(r"\b\d\d:\d\d:\d\d\.\d{6}\b")
+# Refusals take numbers too, and when they are recorded is up to a thread.
+NUMBER = re.compile(r"#\d+ +")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+MACHINE_PATH = re.compile(rf"/({'|'.join(('work', 'home', 'root', 'tmp', 'Users', 'private', 'var'))})\b")
+LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX)\b|\bissues? #?\d", re.IGNORECASE)
+
+
+def masked(text: str) -> tuple[list[str], list[str]]:
+    """Return an output's event lines and its other lines: a thread of its own prints the events."""
+    events: list[str] = []
+    others: list[str] = []
+    for line in text.splitlines():
+        lines = events if TIME.match(line) else others
+        lines.append(NUMBER.sub("#N ", TIME.sub("TIME", ID.sub("ID", line))))
+    return events, others
+
+
+def run_page(page: Path, **namespace: object) -> Document:
+    """Run a page's Python blocks in order; a text block after one is what it printed."""
+    evaluate = PythonEvaluator()
+    printed: str | None = None
+
+    def run(example: Example) -> None:
+        nonlocal printed
+        with redirect_stdout(io.StringIO()) as out:
+            evaluate(example)
+        printed = out.getvalue()
+
+    def compare(example: Example) -> None:
+        nonlocal printed
+        if printed is not None:
+            where = f"{page.name}:{example.line}"
+            assert masked(printed) == masked(str(example.parsed)), f"{where}: other output than it says"
+        printed = None
+
+    parsers = (CodeBlockParser("python", run), CodeBlockParser("text", compare))
+    document = Document.parse(str(page), *parsers)
+    document.namespace.update(namespace)
+    for example in document.examples():
+        example.evaluate()
+    return document
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run_alone(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program as a newcomer does: in a folder of its own, with nothing set."""
+    program = folder / "example.py"
+    program.write_text(source, encoding="utf-8")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CLAWGUARD_")}
+    command = [sys.executable, program.name]
+    path = {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=clean | path, capture_output=True, text=True, check=False, umask=0o022
+    )
+
+
+def listing(folder: Path) -> list[str]:
+    """Return what `find FOLDER -printf '%M  %p\\n' | sort -k2` prints."""
+    paths = [folder, *sorted(folder.rglob("*"))]
+    return [f"{stat.filemode(path.stat().st_mode)}  {path.relative_to(folder.parent)}" for path in paths]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in an empty folder, with nothing set."""
+    for name in [name for name in os.environ if name.startswith("CLAWGUARD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_opens_with_an_example_that_prints_what_it_says(tmp_path: Path) -> None:
+    readme = ROOT / "README.md"
+    run = run_alone(blocks(readme, "python")[0], tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert masked(run.stdout) == masked(blocks(readme, "text")[0])
+    assert all("denied" in line for line in run.stderr.splitlines()), run.stderr
+
+
+def test_the_readme_lists_what_appears_on_disk(tmp_path: Path) -> None:
+    readme = ROOT / "README.md"
+    assert run_alone(blocks(readme, "python")[0], tmp_path).returncode == 0
+    _, *listed = blocks(readme, "console")[0].splitlines()
+    assert listing(tmp_path / ".clawguard") == listed
+
+
+def test_the_readme_guards_a_web_app(elsewhere: Path) -> None:
+    document = run_page(ROOT / "README.md", app=demo_app)
+    answers: list[str] = []
+    environ: dict[str, object] = {}
+    setup_testing_defaults(environ)
+
+    def start_response(status: str, headers: object, problem: object = None) -> None:
+        answers.append(status)
+
+    list(document.namespace["app"](environ, start_response))
+    environ["HTTP_AUTHORIZATION"] = f"Bearer {document.namespace['helper'].token}"
+    list(document.namespace["app"](environ, start_response))
+    with document.namespace["SessionManager"].open() as manager:
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {manager.create('reader', scopes='docs:read').token}"
+        list(document.namespace["app"](environ, start_response))
+    assert [answer[:3] for answer in answers] == ["401", "401", "200"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/")])
+def test_the_blocks_of_a_page_run(name: str, elsewhere: Path) -> None:
+    run_page(ROOT / name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_relative_links_resolve(name: str) -> None:
+    page = ROOT / name
+    for target in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.is_relative_to(ROOT), f"{name}: {target} leads out of the project"
+        assert found.exists(), f"{name}: {target} leads nowhere"
+        if anchor:
+            assert anchor in anchors(found), f"{name}: {target} names no heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "tests/test_docs.py"])
+def test_no_trace_of_a_machine(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = MACHINE_PATH.search(text)
+    assert found is None, f"{name}: {found}"
+    left_over = None if name.endswith(".py") else LEFT_OVER.search(text)
+    assert left_over is None, f"{name}: {left_over}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_tests_that_are_named_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for test in re.findall(r"`(test_\w+)`", text):
+        assert f"def {test}(" in tests, f"{name}: there is no {test}"
+    for path in re.findall(r"`((?:guard|store|events|sessions|web)/[\w/]+\.(?:py|sql))`", text):
+        assert (ROOT / "clawguard" / path).exists(), f"{name}: there is no {path}"
+    for path in re.findall(r"\b(tests/[\w/]+(?:\.py)?)", text):
+        assert (ROOT / path).exists(), f"{name}: there is no {path}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_have_all_their_cells(name: str) -> None:
+    text = FENCED.sub("", (ROOT / name).read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        assert len({row.count("|") for row in table.splitlines()}) == 1, f"{name}: {table}"
+
+
+def test_architecture_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"\b\w+\.py\b", page))
+    modules = {
+        path.name
+        for folder in ("guard", "store", "events", "sessions", "web")
+        for path in (ROOT / "clawguard" / folder).glob("*.py")
+    }
+    assert modules - listed == set()
+
+
+def test_architecture_names_nothing_that_is_gone() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = [path for path in (ROOT / "clawguard").rglob("*") if path.suffix in (".py", ".sql")]
+    words = set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in files)))
+    named = re.findall(r"`([A-Za-z_]\w*(?:\.\w+)*)`", FENCED.sub("", page))
+    assert len(named) > 50
+    gone = {name for name in named if not name.endswith(".py") and name.split(".")[-1] not in words}
+    assert not gone
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = [page.name for page in sorted(folder.glob("0*.md"))]
+    assert pages == re.findall(r"\((0\d{3}-[\w-]+\.md)\)", index)
+
+
+PLANTED = {
+    "an exception": ("print(missing)", "anything"),
+    "other words": ("print('granted')", "refused"),
+    "a line less": ("print('one')", "one\ntwo"),
+    "no output": ("one = 1", "one"),
+    "another event": (
+        "print('06:34:00.094545  #1     session.expired        planner')",
+        "07:00:00.000001  #9     session.created        planner",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_found(fault: str, tmp_path: Path) -> None:
+    source, output = PLANTED[fault]
+    page = tmp_path / "page.md"
+    page.write_text(f"```python\n{source}\n```\n\n```text\n{output}\n```\n", encoding="utf-8")
+    with pytest.raises((AssertionError, NameError)):
+        run_page(page)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('scopes="docs:read mail:send", ttl', 'scopes="docs:read", ttl'),
+        ('reason="leaked"', 'reason="lost"'),
+        ("\nsummarizer lacks mail:send\n", "\nsummarizer lacks docs:read\n"),
+        ("session.expired        summarizer", "session.expired        planner   "),
+    ],
+)
+def test_a_fault_planted_in_the_readme_is_found(old: str, new: str, elsewhere: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    page = elsewhere / "README.md"
+    page.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises((AssertionError, InsufficientScope, DelegationRefused)):
+        run_page(page, app=demo_app)
+
+
+def test_times_ids_and_numbers_may_differ(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    line = "{}  #{:<5} session.created        planner          {}"
+    first = line.format("06:34:00.094545", 1, "01a1fccf-cf9e-7037-aefb-eac59a7e9560")
+    second = line.format("07:00:00.000001", 12, "01a1fccf-d021-72be-9eed-2ab647482519")
+    page.write_text(f"```python\nprint({first!r})\n```\n\n```text\n{second}\n```\n", encoding="utf-8")
+    run_page(page)

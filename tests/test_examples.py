@@ -1,0 +1,99 @@
+"""Every example runs, and prints what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
+LONGEST = 80
+
+
+def run(name: str, folder: Path, **environ: str) -> list[str]:
+    """Run an example in an empty folder and return its lines."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("CLAWGUARD_")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES[name])],
+        cwd=folder,
+        env=own | {"PYTHONPATH": str(ROOT), "HOME": str(folder)} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_short(name: str) -> None:
+    assert len(EXAMPLES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_every_example_is_run_here() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'run("{name}"' in source for name in EXAMPLES)
+
+
+def test_quickstart(tmp_path: Path) -> None:
+    text = "\n".join(run("quickstart.py", tmp_path))
+    # Two threads print here, so that two lines may stand in one; each text is whole.
+    assert "sent to ana@example.com by planner" in text
+    assert "summarizer lacks mail:send" in text
+    assert "session ended: parent" in text
+    events = re.findall(r"#\d +(session\.\w+) +(\w+) +[0-9a-f-]{36}(?:  (revoked \(leaked\)|parent))?", text)
+    assert events == [
+        ("session.created", "planner", ""),
+        ("session.created", "summarizer", ""),
+        ("session.expired", "planner", "revoked (leaked)"),
+        ("session.expired", "summarizer", "parent"),
+    ]
+    assert (tmp_path / ".clawguard" / "clawguard.db").exists()
+
+
+def test_quickstart_in_memory_leaves_nothing_behind(tmp_path: Path) -> None:
+    text = "\n".join(run("quickstart.py", tmp_path, CLAWGUARD_URL=":memory:"))
+    assert "session ended: parent" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_async_host(tmp_path: Path) -> None:
+    assert run("async_host.py", tmp_path) == [
+        "scout-0 found something on topic 0",
+        "scout-1 found something on topic 1",
+        "scout-2 found something on topic 2",
+        "rogue stopped: session ended: revoked (went astray)",
+        "live sessions: 0",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_audit_subscriber(tmp_path: Path) -> None:
+    expected = [
+        "live: {'finished': 1, 'parent': 1, 'revoked': 1}",
+        "log: writer ended, finished, no reason",
+        "log: crawler ended, revoked, robots.txt says no",
+        "log: parser ended, parent, no reason",
+        "follow: session.created of crawler",
+        "follow: session.expired of crawler",
+    ]
+    assert run("audit_subscriber.py", tmp_path) == [*expected, "chain: 6 entries hold"]
+    assert run("audit_subscriber.py", tmp_path) == [*expected, "chain: 12 entries hold"]
+
+
+def test_tool_subprocess(tmp_path: Path) -> None:
+    assert run("tool_subprocess.py", tmp_path) == [
+        "tool: reporter reads the report",
+        "tool: refused: reporter lacks reports:write",
+        "host: revoked",
+        "tool: refused: session ended: revoked (done with it)",
+        "tool: refused: session ended: revoked (done with it)",
+    ]
+    assert not list(tmp_path.iterdir())
