@@ -279,8 +279,7 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
+class Inspection(NamedTuple):
     """Tell what a token is, without ever raising for a bad one.
 
     `verdict` is `active`, `ended`, `superseded` or `invalid`; `session` and `claims` are None for a token

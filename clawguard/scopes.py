@@ -104,6 +104,8 @@ class ScopeSet:
 
     def missing(self, wanted: ScopeSet) -> tuple[str, ...]:
         """Return those of the wanted scopes that this set does not cover, in order."""
+        if wanted._exact <= self._exact:
+            return ()
         return tuple(scope for scope in wanted._sorted if scope not in self)
 
     def intersect(self, other: ScopeSet) -> ScopeSet:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
 
@@ -62,8 +62,7 @@ Link = tuple[int, bytes, bytes, int]
 """An entry as it stands: seq, hash, text, and whether its columns agree with its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Name the first entry that does not hold, and what is wrong with it."""
 
     seq: int
@@ -96,16 +95,15 @@ class Verification:
         return self.fault is None
 
 
-def walk(links: Iterable[Link], *, start: bytes) -> Iterator[Verification]:
-    """Follow the chain from its genesis, giving the state after each stretch; stop at the first fault."""
+def walk(links: Iterable[Link], *, start: bytes) -> Verification:
+    """Follow the chain from its genesis to its end or the first fault."""
     head, expected = start, 1
     for seq, digest, text, agrees in links:
         fault = _fault(seq, digest, text, agrees, head=head, expected=expected)
         if fault is not None:
-            yield Verification(expected - 1, head.hex(), Fault(seq, fault))
-            return
+            return Verification(expected - 1, head.hex(), Fault(seq, fault))
         head, expected = digest, seq + 1
-    yield Verification(expected - 1, head.hex(), None)
+    return Verification(expected - 1, head.hex(), None)
 
 
 def _fault(

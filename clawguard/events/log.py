@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from clawguard.clock import SECOND, IdFactory, to_datetime
+from clawguard.clock import SECOND, IdFactory
 from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
 from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
+from clawguard.events.entries import Entry
 from clawguard.events.signals import EventBus
 from clawguard.events.types import matching_types
 from clawguard.models import Event
@@ -42,7 +43,7 @@ class LogWriter:
         if at is not None and now < at - CLOCK_TOLERANCE:
             raise ClockError("the clock stands below the log's last event", hint="set the clock right")
         self.key_revision: int = revision
-        self.written: list[tuple[int, bytes, bytes, dict[str, Any]]] = []
+        self.written: list[Entry] = []
         self._tx = tx
         self._now = now
         self._new_id = new_id
@@ -64,7 +65,7 @@ class LogWriter:
         text = canonical(body)
         previous, self._head = self._head, link(self._head, text.encode())
         self._seq += 1
-        self.written.append((self._seq, self._head, previous, body))
+        self.written.append(Entry(self._seq, self._head, previous, body))
         return self._seq, self._head, event_type, now, body.get("session_id"), body.get("cause_id"), text
 
 
@@ -94,11 +95,11 @@ class EventLog:
     def announce(self, writer: LogWriter) -> None:
         """Queue what a committed transaction wrote for the live receivers, in commit order."""
         if writer.written and self._bus.wanted:
-            self._bus.queue([event_of(*each) for each in writer.written])
+            self._bus.queue(writer.written)
 
     def after_commit(self) -> None:
-        """Deliver inline where that was asked for, and wake whoever follows; no lock is held here."""
-        self._bus.deliver_inline()
+        """Have what is queued delivered, and wake whoever follows; no lock is held here."""
+        self._bus.deliver()
         with self._news:
             self._news.notify_all()
 
@@ -157,7 +158,7 @@ class EventLog:
         `progress` is told the number of entries read so far. What was cut off at the end shows only
         against a checkpoint kept elsewhere.
         """
-        return next(walk(self._links(progress), start=self._genesis))
+        return walk(self._links(progress), start=self._genesis)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
@@ -179,7 +180,7 @@ class EventLog:
 
     def _event_of_row(self, row: Row) -> Event:
         seq, digest, text, previous = row
-        return event_of(seq, digest, previous or self._genesis, json.loads(text))
+        return Entry(seq, digest, previous or self._genesis, json.loads(text)).event()
 
     def _make_safe(self, seq: int) -> None:
         """Let no event out that a power cut could still take back."""
@@ -250,29 +251,6 @@ class Follower:
         self._after = event.seq
         self._idle_since = time.monotonic()
         return event
-
-
-def event_of(seq: int, digest: bytes, previous: bytes, body: dict[str, Any]) -> Event:
-    """Return the record of one entry of the log."""
-    get = body.get
-    return Event(
-        seq=seq,
-        id=body["id"],
-        type=body["type"],
-        at=to_datetime(body["at"]),
-        workspace_id=get("workspace_id"),
-        session_id=get("session_id"),
-        version=get("version"),
-        agent_id=get("agent_id"),
-        subject=get("subject"),
-        actor=get("actor"),
-        cause=get("cause"),
-        reason=get("reason"),
-        cause_id=get("cause_id"),
-        data=get("data", {}),
-        prev_hash=previous.hex(),
-        hash=digest.hex(),
-    )
 
 
 def _check_read(*, after: int, limit: int) -> None:

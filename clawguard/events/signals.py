@@ -19,6 +19,7 @@ from typing import Any, Literal
 from blinker import ANY, NamedSignal, Namespace
 
 from clawguard.errors import InvalidArgument
+from clawguard.events.entries import Entry
 from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
 from clawguard.forks import call_after_fork
 from clawguard.models import Event
@@ -31,6 +32,7 @@ FailureReport = Callable[[str, str, int], None]
 
 _logger = logging.getLogger("clawguard.events")
 _CAPACITY = 10_000
+_REST = 0.002  # seconds; a stream of events wakes the thread once in so long, not once an event
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)  # none of them may end the dispatching
 
 
@@ -79,11 +81,12 @@ class EventBus:
         call_after_fork(self)
 
     def _begin_anew(self) -> None:
-        self._queue: deque[Event] = deque()
+        self._queue: deque[Entry] = deque()
+        self._is_resting = True
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._delivering = 0
-        self._inline_thread: int | None = None
+        self._delivering_here: set[int] = set()
         self._closed = False
 
     @property
@@ -102,35 +105,44 @@ class EventBus:
         """Stop calling a receiver given to `on`."""
         self._patterns = [(types, each) for types, each in self._patterns if each is not receiver]
 
-    def queue(self, events: Sequence[Event]) -> None:
-        """Take events in commit order; what finds the queue full is dropped, counted and reported."""
-        with self._changed:
-            room = max(0, self._capacity - len(self._queue))
-            self._queue.extend(events[:room])
-            if not self._inline and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="clawguard-events", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-        if len(events) > room:
-            self.report("the queue of live events", "overflow", len(events) - room)
+    def queue(self, entries: Sequence[Entry]) -> None:
+        """Take entries in commit order; what finds the queue full is dropped, counted and reported.
 
-    def deliver_inline(self) -> None:
-        """Deliver on the caller's own thread, where the bus was opened so."""
-        if not self._inline or self._inline_thread == threading.get_ident():
+        The write lock is held here, so this is as short as can be: `deliver` does the rest.
+        """
+        room = max(0, self._capacity - len(self._queue))
+        self._queue.extend(entries[:room])
+        if len(entries) > room:
+            self.report("the queue of live events", "overflow", len(entries) - room)
+
+    def deliver(self) -> None:
+        """Have what is queued delivered: by the dispatching thread, or here where the bus was opened so."""
+        if self._inline:
+            self._deliver_inline()
+        elif self._queue and self._is_resting:
+            with self._changed:
+                self._is_resting = False
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="clawguard-events", daemon=True)
+                    self._thread.start()
+                self._changed.notify_all()
+
+    def _deliver_inline(self) -> None:
+        here = threading.get_ident()
+        if here in self._delivering_here:
             return  # a receiver that called back: what it did is delivered after the event under way
-        while (event := self._next(wait=False)) is not None:
-            self._inline_thread = threading.get_ident()
-            try:
-                self._deliver(event)
-            finally:
-                self._inline_thread = None
+        self._delivering_here.add(here)
+        try:
+            self._deliver_queued()
+        finally:
+            self._delivering_here.discard(here)
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything queued so far is delivered; False after `timeout` seconds."""
         if threading.current_thread() is self._thread:
             return False  # a receiver cannot wait for itself
         deadline = None if timeout is None else time.monotonic() + timeout
-        self.deliver_inline()
+        self.deliver()
         with self._changed:
             idle = self._changed.wait_for(lambda: not self._queue and not self._delivering, timeout)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -150,21 +162,35 @@ class EventBus:
         self._begin_anew()
 
     def _run(self) -> None:
-        while (event := self._next(wait=True)) is not None:
-            self._deliver(event)
+        while not self._closed:
+            self._deliver_queued()
+            time.sleep(_REST)
+            with self._changed:
+                self._changed.wait_for(self._is_woken)
+        self._deliver_queued()
 
-    def _next(self, *, wait: bool) -> Event | None:
-        """Take the next event; None when there is none or the bus is closed. Ends the one before."""
+    def _deliver_queued(self) -> None:
+        while (entry := self._next()) is not None:
+            self._hand_out(entry.event())
+
+    def _next(self) -> Entry | None:
+        """Take the next entry, if there is one; ends the one before."""
         with self._changed:
             self._delivering = 0
-            self._changed.notify_all()
-            if wait:
-                self._changed.wait_for(lambda: self._queue or self._closed)
-            event = self._queue.popleft() if self._queue else None
-            self._delivering = int(event is not None)
-        return event
+            if not self._queue:
+                self._changed.notify_all()
+                return None
+            self._delivering = 1
+            return self._queue.popleft()
 
-    def _deliver(self, event: Event) -> None:
+    def _is_woken(self) -> bool:
+        """Tell whether there is anything to do; whoever queues looks at the flag after it has queued."""
+        self._is_resting = True
+        woken = bool(self._queue) or self._closed
+        self._is_resting = not woken
+        return woken
+
+    def _hand_out(self, event: Event) -> None:
         for types, receiver in self._patterns:
             if event.type in types:
                 self._call(receiver, event)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clawguard.errors import InvalidArgument
 from clawguard.guard.faults import TokenFault
@@ -14,7 +13,7 @@ from clawguard.scopes import ScopeSet, parse_scopes
 if TYPE_CHECKING:
     from clawguard.guard.wire import AccessClaims, ActorClaim
 
-__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "read_claims"]
+__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "check_claims", "read_claims"]
 
 MAX_ACTORS = 8  # a session of depth 8 has eight above it
 MAX_LIFETIME = 3_653 * 86_400  # ten years, in seconds: what asks for more is a slip
@@ -22,8 +21,7 @@ MAX_LIFETIME = 3_653 * 86_400  # ten years, in seconds: what asks for more is a 
 _AGENT = "agent:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Claims(NamedTuple):
     """Hold the claims of one token; times are whole seconds since 1970.
 
     `actors` are those above the acting agent, root first; the agent itself is `client_id` in `session_id`.
@@ -34,14 +32,17 @@ class Claims:
     subject: str
     client_id: str
     session_id: str
-    jti: str = field(repr=False)
+    jti: str
     issued_at: int
     not_before: int
     expires_at: int
     scopes: ScopeSet
     generation: int
-    actors: tuple[Actor, ...] = ()
     kid: str
+    actors: tuple[Actor, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Claims(session_id={self.session_id!r}, client_id={self.client_id!r}, kid={self.kid!r})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the claims by their names in the token; `act` has the acting agent outermost (RFC 8693)."""
@@ -68,10 +69,7 @@ def read_claims(claims: dict[str, Any], *, kid: str) -> Claims:
 
     What depends on the reader or the time (issuer, audience, now) is not looked at here.
     """
-    wire = _model_of(claims)
-    if wire is None:
-        raise TokenFault("claims")
-    _check_span(wire)
+    wire, scopes, actors = _parse(claims)
     return Claims(
         issuer=wire.iss,
         audience=wire.aud,
@@ -82,11 +80,24 @@ def read_claims(claims: dict[str, Any], *, kid: str) -> Claims:
         issued_at=wire.iat,
         not_before=wire.nbf,
         expires_at=wire.exp,
-        scopes=_scopes(wire.scope),
+        scopes=scopes,
         generation=wire.gen,
-        actors=_actors(wire) if "act" in claims else (),
+        actors=actors,
         kid=kid,
     )
+
+
+def check_claims(claims: dict[str, Any]) -> None:
+    """Raise TokenFault for a claims object that `read_claims` would refuse."""
+    _parse(claims)
+
+
+def _parse(claims: dict[str, Any]) -> tuple[AccessClaims, ScopeSet, tuple[Actor, ...]]:
+    wire = _model_of(claims)
+    if wire is None:
+        raise TokenFault("claims")
+    _check_span(wire)
+    return wire, _scopes(wire.scope), _actors(wire) if "act" in claims else ()
 
 
 @cache

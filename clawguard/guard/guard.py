@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from datetime import datetime
 
-from clawguard.clock import SECOND, to_microseconds
+from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.claims import Claims
 from clawguard.guard.keys import KeyRing
@@ -93,7 +93,7 @@ class Guard:
         return decode(token, self._ring, issuer=self._issuer, audience=wanted, now=now, leeway=self._leeway)
 
     def _claims(self, session: Session) -> Claims:
-        issued_at = _floor(session.issued_at)
+        issued_at = math.floor(session.issued_at.timestamp())
         return Claims(
             issuer=self._issuer,
             audience=session.audience,
@@ -103,17 +103,9 @@ class Guard:
             jti=session.jti,
             issued_at=issued_at,
             not_before=issued_at,
-            expires_at=_ceiling(session.token_expires_at),
+            expires_at=math.ceil(session.token_expires_at.timestamp()),
             scopes=session.scopes,
             generation=session.generation,
             actors=session.actors,
             kid=session.kid,
         )
-
-
-def _floor(at: datetime) -> int:
-    return to_microseconds(at) // SECOND
-
-
-def _ceiling(at: datetime) -> int:
-    return -(-to_microseconds(at) // SECOND)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -59,13 +58,15 @@ _PRIMITIVES: Mapping[str, primitives.Algorithm] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class VerifyingKey:
     """Hold a public key with its one algorithm; `kid` is its RFC 7638 thumbprint. Make it with `from_jwk`."""
 
-    kid: str
-    algorithm: Algorithm
-    _public: PublicKey = field(repr=False, compare=False)
+    __slots__ = ("_algorithm", "_kid", "_public")
+
+    def __init__(self, public: PublicKey) -> None:
+        self._algorithm = algorithm_of(public)
+        self._kid = thumbprint(public_members(public))
+        self._public = public
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, object], /) -> VerifyingKey:
@@ -74,42 +75,53 @@ class VerifyingKey:
         Raises ConfigError for private or symmetric members, another type, curve or algorithm, RSA below 2,048
         bits, weak exponents, Ed25519 points of small order, a use other than signatures, a foreign kid.
         """
-        return cls._of(load_jwk(jwk))
+        return cls(load_jwk(jwk))
 
-    @classmethod
-    def _of(cls, public: PublicKey) -> VerifyingKey:
-        algorithm = algorithm_of(public)
-        return cls(thumbprint(public_members(public)), algorithm, public)
+    @property
+    def kid(self) -> str:
+        """The RFC 7638 thumbprint."""
+        return self._kid
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The one algorithm this key verifies."""
+        return self._algorithm
+
+    def __repr__(self) -> str:
+        return f"VerifyingKey(kid={self._kid!r}, algorithm={self._algorithm!r})"
 
     def verify(self, signing_input: bytes, signature: bytes) -> bool:
         """Tell whether the JWS signature (for ES256: r and s, 64 bytes) is this key's over the input."""
-        return _PRIMITIVES[self.algorithm].verify(signing_input, self._public, signature)
+        return _PRIMITIVES[self._algorithm].verify(signing_input, self._public, signature)
 
     def jwk(self) -> dict[str, str]:
         """Return the public members, `kid`, `use` and `alg`."""
-        return {**public_members(self._public), "kid": self.kid, "use": "sig", "alg": self.algorithm}
+        return {**public_members(self._public), "kid": self._kid, "use": "sig", "alg": self._algorithm}
 
 
-@dataclass(frozen=True, slots=True)
 class SigningKey:
     """Hold a private key with its one algorithm; it is left out of the repr and refuses pickling.
 
-    Make it with `generate` or `from_private_bytes`. `header` is the first segment of every token it signs.
+    Make it with `generate` or `from_private_bytes`.
     """
 
-    verifying: VerifyingKey
-    header: bytes = field(repr=False)
-    _private: PrivateKey = field(repr=False, compare=False)
+    __slots__ = ("_header", "_private", "_verifying")
+
+    def __init__(self, private: PrivateKey) -> None:
+        self._private = private
+        self._verifying = VerifyingKey(private.public_key())
+        header = {"alg": self.algorithm, "kid": self.kid, "typ": TOKEN_TYPE}
+        self._header = b64encode(compact_json(header))
 
     @classmethod
     def generate(cls, algorithm: Algorithm = "ES256") -> SigningKey:
         """Return a new key: P-256, Ed25519, or RSA of 2,048 bits with the exponent 65537."""
         if algorithm == "ES256":
-            return cls._of(ec.generate_private_key(ec.SECP256R1()))
+            return cls(ec.generate_private_key(ec.SECP256R1()))
         if algorithm == "EdDSA":
-            return cls._of(ed25519.Ed25519PrivateKey.generate())
+            return cls(ed25519.Ed25519PrivateKey.generate())
         if algorithm == "RS256":
-            return cls._of(rsa.generate_private_key(public_exponent=65_537, key_size=_RSA_BITS))
+            return cls(rsa.generate_private_key(public_exponent=65_537, key_size=_RSA_BITS))
         raise InvalidArgument("algorithm", f"must be one of {', '.join(ALGORITHMS)}")
 
     @classmethod
@@ -118,26 +130,30 @@ class SigningKey:
         private = _load_private(data)
         if private is None:
             raise ConfigError("the stored signing key cannot be read")
-        key = cls._of(private)
+        key = cls(private)
         if key.algorithm != algorithm:
             raise ConfigError(f"the stored signing key is not one for {algorithm}")
         return key
 
-    @classmethod
-    def _of(cls, private: PrivateKey) -> SigningKey:
-        verifying = VerifyingKey._of(private.public_key())
-        header = {"alg": verifying.algorithm, "kid": verifying.kid, "typ": TOKEN_TYPE}
-        return cls(verifying, b64encode(compact_json(header)), private)
+    @property
+    def verifying(self) -> VerifyingKey:
+        """The public half."""
+        return self._verifying
+
+    @property
+    def header(self) -> bytes:
+        """The first segment of every token that this key signs."""
+        return self._header
 
     @property
     def kid(self) -> str:
         """The RFC 7638 thumbprint of the public key."""
-        return self.verifying.kid
+        return self._verifying.kid
 
     @property
     def algorithm(self) -> Algorithm:
         """The one algorithm this key signs with."""
-        return self.verifying.algorithm
+        return self._verifying.algorithm
 
     def sign(self, signing_input: bytes) -> bytes:
         """Return the JWS signature over the input (RFC 7515, 5.1)."""
@@ -146,6 +162,9 @@ class SigningKey:
     def private_bytes(self) -> bytes:
         """Return the private key as PKCS#8 DER, unencrypted: seal it before it is stored."""
         return self._private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+    def __repr__(self) -> str:
+        return f"SigningKey(kid={self.kid!r}, algorithm={self.algorithm!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a SigningKey cannot be copied or pickled")
@@ -159,19 +178,12 @@ def _load_private(data: bytes) -> PrivateKey | None:
     return key if isinstance(key, PrivateKey) else None
 
 
-@dataclass(frozen=True, slots=True)
-class RingKey:
+class RingKey(NamedTuple):
     """Hold a key and its state; a retiring one verifies until `verify_until`, in microseconds UTC."""
 
     key: VerifyingKey
     state: KeyState
     verify_until: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.state not in KEY_STATES:
-            raise ConfigError(f"the key {self.key.kid} is in no known state")
-        if self.state == "retiring" and self.verify_until is None:
-            raise ConfigError(f"the retiring key {self.key.kid} has no verify_until")
 
     def verifies_at(self, now: int) -> bool:
         """Tell whether tokens of this key are taken at an instant (microseconds UTC)."""
@@ -184,7 +196,7 @@ class KeyRing:
     """Hold all keys of one revision, immutable: which signs, which verify, which are published.
 
     `signer` is None for a holder of public keys, else the active key. Raises ConfigError for a signer that is
-    not active, a kid that comes twice and two active keys.
+    not active, a kid that comes twice, two active keys, and a state that is not whole.
     """
 
     __slots__ = ("_keys", "_revision", "_signer")
@@ -194,6 +206,11 @@ class KeyRing:
         self._revision = revision
         self._keys = {each.key.kid: each for each in listed}
         self._signer = signer
+        for key, state, verify_until in listed:
+            if state not in KEY_STATES:
+                raise ConfigError(f"the key {key.kid} is in no known state")
+            if state == "retiring" and verify_until is None:
+                raise ConfigError(f"the retiring key {key.kid} has no verify_until")
         if len(self._keys) != len(listed):
             raise ConfigError("the key ring holds a kid twice")
         if sum(each.state == "active" for each in listed) > 1:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
-from clawguard.guard.claims import Claims, read_claims
+from clawguard.guard.claims import Claims, check_claims, read_claims
 from clawguard.guard.encoding import b64decode, b64encode, compact_json, parse_object
 from clawguard.guard.faults import TokenFault
 from clawguard.guard.keys import KeyRing, SigningKey, VerifyingKey
@@ -36,7 +36,7 @@ def encode(claims: Claims, signer: SigningKey) -> str:
     if claims.kid != signer.kid:
         raise ConfigError("the claims name another key than the one that signs")
     named = claims.to_dict()
-    _check_lawful(claims, named)
+    _check_lawful(named)
     signing_input = signer.header + b"." + b64encode(compact_json(named))
     token = signing_input + b"." + b64encode(signer.sign(signing_input))
     if len(token) > MAX_TOKEN:
@@ -44,13 +44,12 @@ def encode(claims: Claims, signer: SigningKey) -> str:
     return token.decode()
 
 
-def _check_lawful(claims: Claims, named: dict[str, object]) -> None:
+def _check_lawful(named: dict[str, object]) -> None:
     try:
-        lawful, argument = read_claims(named, kid=claims.kid) == claims, "claims"
+        check_claims(named)
     except TokenFault as fault:
-        lawful, argument = False, _ARGUMENTS.get(fault.reason, "claims")
-    if not lawful:
-        raise InvalidArgument(argument, "would make a token that no reader accepts")
+        argument = _ARGUMENTS.get(fault.reason, "claims")
+        raise InvalidArgument(argument, "would make a token that no reader accepts") from None
 
 
 def decode(

@@ -7,7 +7,6 @@ overflowing entries silently, so natural expiry comes from the table.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from cachetools import TTLCache
 
@@ -17,19 +16,23 @@ from clawguard.models import SessionContext
 
 __all__ = ["CacheEntry", "ContextCache"]
 
-_LONGEST = 3_600
+_LONGEST = 3_600 * SECOND
 
 
-@dataclass(slots=True)
 class CacheEntry:
     """Hold what one token was found to mean, and the version of the row it was found in."""
 
-    context: SessionContext
-    version: int
-    ends_at: int
-    touch_every: int
-    next_touch: int
-    source: str | None
+    __slots__ = ("context", "ends_at", "next_touch", "source", "touch_every", "version")
+
+    def __init__(
+        self, context: SessionContext, *, version: int, ends_at: int, touch_every: int, source: str | None
+    ) -> None:
+        self.context = context
+        self.version = version
+        self.ends_at = ends_at
+        self.touch_every = touch_every
+        self.next_touch = 0
+        self.source = source
 
 
 class ContextCache:
@@ -44,7 +47,7 @@ class ContextCache:
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
         self._entries: TTLCache[bytes, CacheEntry] = TTLCache(
-            self._capacity, _LONGEST, timer=lambda: self._clock.elapsed() / SECOND
+            self._capacity, _LONGEST, timer=self._clock.elapsed
         )
 
     def get(self, digest: bytes) -> CacheEntry | None:

@@ -16,6 +16,7 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "MAX_DEPTH",
     "Authority",
+    "Ends",
     "Parent",
     "check_agent",
     "check_delegation",
@@ -45,7 +46,7 @@ class Authority(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """Hold the columns of `session.parent`, in its order."""
+    """Hold the columns of `validate.parent`, in its order."""
 
     id: str
     generation: int
@@ -66,6 +67,16 @@ class Parent(NamedTuple):
     expires_at: int
     absolute_expires_at: int
     idle_timeout: int | None
+    due_at: int
+    cause: str | None
+    reason: str | None
+
+
+class Ends(NamedTuple):
+    """Hold the columns of `session.ends`, in its order: what a change looks at again under the lock."""
+
+    generation: int
+    expires_at: int
     due_at: int
     cause: str | None
     reason: str | None

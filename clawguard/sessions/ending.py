@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from clawguard.clock import Clock, IdFactory
+from clawguard.clock import SECOND, Clock, IdFactory
 from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.models import Cause
 from clawguard.sessions.change import Change
@@ -17,6 +17,8 @@ __all__ = ["Endings"]
 
 _logger = logging.getLogger("clawguard.sessions")
 _BATCH = 500
+_STEP = 100
+_HOLD = SECOND // 50  # what one batch of a sweep may take of the write lock, before its commit
 
 
 class Endings:
@@ -69,16 +71,21 @@ class Endings:
         Each row is claimed by a compare-and-set, so that any number of sweepers may run.
         """
         total = 0
-        while True:
-            if not self._store.read("session.any_due", now=self._clock.now()):
-                return total
+        while self._store.read("session.any_due", now=self._clock.now()):
             with self._change(durable=True) as change:
-                rows = change.tx.run("session.claim_due", now=change.now, limit=batch)
-                self._record(change, rows)
-                self._end_orphans(change, rows)
+                self._sweep_in(change, batch=batch, until=self._clock.elapsed() + _HOLD)
                 total += len(change.writer.written)
-            if len(rows) < batch:
-                return total
+        return total
+
+    def _sweep_in(self, change: Change, *, batch: int, until: int) -> None:
+        """Record natural ends, at most a batch and up to a moment: others wait to write."""
+        step = min(batch, _STEP)
+        for _ in range(batch // step):
+            rows = change.tx.run("session.claim_due", now=change.now, limit=step)
+            self._record(change, rows)
+            self._end_orphans(change, rows)
+            if len(rows) < step or self._clock.elapsed() >= until:
+                return
 
     def end_signed_by(self, kid: str, *, batch: int = _BATCH) -> int:
         """End every session whose token a compromised key signed, in batches; return how many ended."""

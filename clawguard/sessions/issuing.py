@@ -15,6 +15,7 @@ from clawguard.sessions.change import Change, KeysMoved, SessionDue
 from clawguard.sessions.drafts import (
     DEFAULT_WORKSPACE,
     Authority,
+    Ends,
     Parent,
     check_agent,
     check_delegation,
@@ -134,7 +135,7 @@ class Issuing:
     def refresh(self, session_id: str, *, ttl: Any, expected_generation: int | None) -> IssuedSession:
         """Issue the next token of a session: see `SessionManager.refresh`."""
         asked = optional_duration(ttl, argument="ttl")
-        if expected_generation is not None and not isinstance(expected_generation, int):
+        if expected_generation is not None and type(expected_generation) is not int:
             raise InvalidArgument("expected_generation", "must be an integer")
         while True:
             session = self._read_live(session_id)
@@ -175,7 +176,7 @@ class Issuing:
         limit = to_microseconds(session.absolute_expires_at)
         if session.parent_id is not None:
             rows = self._parts.store.read("session.ends", id=session.parent_id)
-            limit = min(limit, rows[0][2]) if rows else 0
+            limit = min(limit, Ends(*rows[0]).expires_at) if rows else 0
         return max(to_microseconds(session.expires_at), min(wanted, limit))
 
     def _bring_into_being(
@@ -226,7 +227,7 @@ class Issuing:
         return session
 
     def _read_parent(self, session_id: str) -> Parent:
-        rows = self._parts.store.read("session.parent", id=session_id)
+        rows = self._parts.store.read("validate.parent", id=session_id)
         if not rows:
             raise SessionNotFound(session_id)
         parent = Parent(*rows[0])
@@ -246,14 +247,13 @@ class Issuing:
 
 def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authority) -> None:
     """Look at the parent again under the lock; a delegation is also activity of its whole line."""
-    found = change.one("session.parent", id=row["parent_id"])
-    if found is None:
+    parent = _ends_of(change, row["parent_id"])
+    if parent is None:
         raise SessionNotFound(row["parent_id"])
-    parent = Parent(*found)
     if parent.cause is not None:
         raise SessionEnded(parent.cause, parent.reason)
     if parent.due_at <= change.now:
-        raise SessionDue(parent.id)
+        raise SessionDue(row["parent_id"])
     if authority.generation is not None and parent.generation != authority.generation:
         raise TokenSuperseded
     if row["expires_at"] > parent.expires_at or row["expires_at"] <= change.now:
@@ -265,9 +265,11 @@ def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authori
 def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> Any:
     """Move the row to the next generation; None when it has moved already."""
     if ahead.parent_id is not None:
-        parent = change.one("session.ends", id=ahead.parent_id)
-        if parent is None or parent[4] is not None or parent[3] <= change.now:
-            raise SessionDue(ahead.parent_id if parent is not None and parent[4] is None else ahead.id)
+        parent = _ends_of(change, ahead.parent_id)
+        if parent is None or parent.cause is not None:
+            raise SessionDue(ahead.id)
+        if parent.due_at <= change.now:
+            raise SessionDue(ahead.parent_id)
         if ahead.idle_timeout is not None:
             change.tx.run("session.touch", id=ahead.parent_id, at=change.now, now=change.now)
     row = change.one(
@@ -281,8 +283,8 @@ def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> An
         now=change.now,
     )
     if row is None:
-        current = change.one("session.ends", id=ahead.id)
-        if current is not None and current[4] is None and current[3] <= change.now:
+        current = _ends_of(change, ahead.id)
+        if current is not None and current.cause is None and current.due_at <= change.now:
             raise SessionDue(ahead.id)
         return None
     change.writer.append(
@@ -295,6 +297,11 @@ def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> An
         data={"generation": ahead.generation, "expires_at": end},
     )
     return row
+
+
+def _ends_of(change: Change, session_id: str) -> Ends | None:
+    row = change.one("session.ends", id=session_id)
+    return None if row is None else Ends(*row)
 
 
 def _made_before(change: Change, row: dict[str, Any]) -> Session | None:

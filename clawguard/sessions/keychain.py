@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from clawguard.clock import Clock, to_datetime
 from clawguard.errors import ConfigError
@@ -26,8 +25,7 @@ from clawguard.store import Store, Transaction
 __all__ = ["KeyInfo", "Keychain", "Keys", "insert_key", "load_ring"]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
+class KeyInfo(NamedTuple):
     """Describe a key: never its private part."""
 
     kid: str

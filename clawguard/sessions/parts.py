@@ -7,7 +7,7 @@ import logging
 import os
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
@@ -30,8 +30,7 @@ _DEFAULT_AUDIENCE = "clawguard"
 _CACHE_CAPACITY = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """Hold everything that one open manager or verifier works with."""
 
     store: Store

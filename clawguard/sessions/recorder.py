@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from clawguard.clock import SECOND, Clock
 from clawguard.errors import ClawguardError
@@ -26,17 +25,18 @@ _KINDS = 1_024
 _SOURCES = 16
 
 
-@dataclass(slots=True)
 class _Tally:
     """Count what is alike: written at once the first time, then once a minute."""
 
-    fields: dict[str, Any]
-    count: int = 0
-    next_at: int = 0
+    __slots__ = ("count", "fields", "next_at")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.count = 0
+        self.next_at = 0
 
 
-@dataclass(slots=True)
-class _Touch:
+class _Touch(NamedTuple):
     at: int
     sources: tuple[str, ...]
 

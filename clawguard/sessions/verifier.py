@@ -50,6 +50,7 @@ class Verifier:
         self._store = parts.store
         self._cache = parts.cache
         self._recorder = parts.recorder
+        self._guard = parts.guard
         self._now = parts.clock.now
         self._log = parts.log
         self._sweeper = Sweeper((parts.recorder.flush,), every=_FLUSH_EVERY)
@@ -167,12 +168,13 @@ class Verifier:
         if len(token) > MAX_TOKEN or not token.isascii():
             raise self._refuse(TokenFault("too_long" if token.isascii() else "characters"), source)
         digest = hashlib.sha256(token.encode()).digest()
+        wanted = self._guard.audience if audience is None else audience
         entry = self._cache.get(digest)
-        if entry is not None and entry.context.audience == self._meant(audience):
+        if entry is not None and entry.context.audience == wanted:
             rows = self._store.read("validate.pulse", id=entry.context.session_id)
             if rows:
                 version, due_at, revision = rows[0]
-                same = version == entry.version and revision == self._parts.guard.ring.revision
+                same = version == entry.version and revision == self._guard.ring.revision
                 if same and now < due_at and now < entry.ends_at:
                     if now >= entry.next_touch or (source is not None and source != entry.source):
                         self._touch(entry, source=source, now=now)
@@ -185,12 +187,9 @@ class Verifier:
             refusal = self._refuse(fault, source)
         raise refusal
 
-    def _meant(self, audience: str | None) -> str:
-        return self._parts.guard.audience if audience is None else audience
-
     def _verify(self, token: str, *, audience: str | None, now: int) -> Claims:
         """Check form and signature; a key not known here may be one that another process just made."""
-        guard = self._parts.guard
+        guard = self._guard
         try:
             return guard.verify(token, audience=audience, now=now)
         except TokenFault as fault:
@@ -208,11 +207,10 @@ class Verifier:
         context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
         every = touch_every(standing.idle_timeout)
         entry = CacheEntry(
-            context=context,
+            context,
             version=standing.version,
             ends_at=claims.expires_at * SECOND,
             touch_every=every,
-            next_touch=0,
             source=standing.last_source,
         )
         self._touch(entry, source=source, now=now)
@@ -227,7 +225,7 @@ class Verifier:
         check_alive(standing, generation=claims.generation, now=now)
         if now >= claims.expires_at * SECOND:
             raise SessionEnded("ttl")
-        if self._parts.guard.ring.find(claims.kid, now=now) is None:
+        if self._guard.ring.find(claims.kid, now=now) is None:
             raise TokenFault("unknown_key")
         check_bound(standing, claims)
         return standing
@@ -242,7 +240,7 @@ class Verifier:
             check_alive(standing, generation=context.generation, now=now)
         except TokenFault:
             raise InvalidToken from None
-        if self._parts.guard.ring.state_of(standing.kid) == "compromised":
+        if self._guard.ring.state_of(standing.kid) == "compromised":
             raise SessionEnded("key")
         return context_of(standing, session_id=context.session_id, scopes=context.scopes)
 
@@ -253,21 +251,23 @@ class Verifier:
         standing = Standing(*rows[0])
         if standing.schema_version != SCHEMA_VERSION:
             raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
-        if standing.key_revision != self._parts.guard.ring.revision:
+        if standing.key_revision != self._guard.ring.revision:
             self._parts.keychain.reload()
             self._cache.clear()
         return standing
 
     def _check_scopes(self, context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
-        wanted = parse_scopes(require, argument="require")
-        missing = context.scopes.missing(wanted)
-        if missing:
-            self._recorder.denied(context, action=str(wanted), reason="insufficient_scope")
-            raise InsufficientScope(context.agent_id, tuple(wanted), missing)
-        choice = parse_scopes(any_of, argument="any_of")
-        if len(choice) and not any(scope in context.scopes for scope in choice):
-            self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
-            raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice))
+        if require:
+            wanted = parse_scopes(require, argument="require")
+            missing = context.scopes.missing(wanted)
+            if missing:
+                self._recorder.denied(context, action=str(wanted), reason="insufficient_scope")
+                raise InsufficientScope(context.agent_id, tuple(wanted), missing)
+        if any_of:
+            choice = parse_scopes(any_of, argument="any_of")
+            if len(choice) and not any(scope in context.scopes for scope in choice):
+                self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
+                raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice))
 
     def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
         if source is not None and source != entry.source:

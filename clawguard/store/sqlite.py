@@ -38,6 +38,7 @@ __all__ = ["SQLiteStore"]
 _logger = logging.getLogger("clawguard.store")
 
 _CHECKPOINT_EVERY = 256
+_ROWS_A_COMMIT = 10  # a commit of many rows counts for more, so that the log stays small under a sweep
 _READERS = 16
 
 
@@ -237,7 +238,7 @@ class SQLiteStore:
 class SQLiteTransaction:
     """Run one transaction on the writer connection; a context manager that holds the write lock."""
 
-    __slots__ = ("_action", "_catalog", "_connection", "_durable", "_store")
+    __slots__ = ("_action", "_catalog", "_changes", "_connection", "_durable", "_store")
 
     def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
         self._store = store
@@ -257,6 +258,7 @@ class SQLiteTransaction:
                 self._connection.execute(f"PRAGMA synchronous = {level}")
                 store._synchronous = level
             self._connection.execute("BEGIN IMMEDIATE")
+            self._changes = self._connection.total_changes
         except sqlite3.Error as error:
             self._abandon(error)
             raise translate(error) from None
@@ -317,7 +319,9 @@ class SQLiteTransaction:
         try:
             if self._action is not None:
                 self._action()
-            return self._store._queue.count_commit() >= _CHECKPOINT_EVERY
+            rows = self._connection.total_changes - self._changes
+            weight = 1 + rows // _ROWS_A_COMMIT
+            return self._store._queue.count_commit(weight) >= _CHECKPOINT_EVERY
         except Exception:
             _logger.exception("what follows a commit failed; the commit stands")
             return False

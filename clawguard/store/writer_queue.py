@@ -57,9 +57,9 @@ class WriterQueue:
         # Where there are more writers than cores, the one just woken would else wait for a time slice.
         os.sched_yield()
 
-    def count_commit(self) -> int:
-        """Count one more commit since the last checkpoint, over all processes; the lock must be held."""
-        count = self.commits() + 1
+    def count_commit(self, weight: int = 1) -> int:
+        """Count a commit since the last checkpoint, over all processes; the lock must be held."""
+        count = self.commits() + weight
         self._write_counter(count)
         return count
 

@@ -10,13 +10,18 @@ from typing import Any
 import pytest
 
 from clawguard import Event, InvalidArgument
-from clawguard.events.log import event_of
+from clawguard.events.entries import Entry
 from clawguard.events.signals import EventBus
 
 
-def event(seq: int) -> Event:
+def entry(seq: int) -> Entry:
     body = {"id": f"e{seq}", "type": "session.created", "at": seq, "session_id": "s"}
-    return event_of(seq, bytes(32), bytes(32), body)
+    return Entry(seq, bytes(32), bytes(32), body)
+
+
+def send(bus: EventBus, *numbers: int) -> None:
+    bus.queue([entry(seq) for seq in numbers])
+    bus.deliver()
 
 
 class Reports:
@@ -52,8 +57,7 @@ def test_a_weak_receiver_is_let_go_where_that_is_asked() -> None:
     bus.signals.session_created.connect(receiver, weak=True)
     del receiver
     gc.collect()
-    bus.queue([event(1)])
-    bus.deliver_inline()
+    send(bus, 1)
     assert not bus.wanted
 
 
@@ -62,7 +66,7 @@ def test_events_come_in_order_on_one_thread_that_is_not_the_callers() -> None:
     heard: list[tuple[int, int]] = []
     bus.on("session.*", lambda event: heard.append((event.seq, threading.get_ident())))
     for seq in range(1, 101):
-        bus.queue([event(seq)])
+        send(bus, seq)
     assert bus.flush(60)
     assert [seq for seq, _ in heard] == list(range(1, 101))
     assert {ident for _, ident in heard}.isdisjoint({threading.get_ident()})
@@ -82,9 +86,9 @@ def test_a_full_queue_drops_and_says_how_many() -> None:
         heard.append(event.seq)
 
     bus.on("*", slow)
-    bus.queue([event(1)])
+    send(bus, 1)
     entered.wait()
-    bus.queue([event(seq) for seq in range(2, 11)])
+    send(bus, *range(2, 11))
     release.set()
     assert bus.flush(60)
     assert heard == [1, 2, 3, 4]
@@ -103,7 +107,7 @@ def test_a_slow_async_receiver_is_bounded_too() -> None:
 
     bus.on("*", slow)
     for seq in range(1, 31):
-        bus.queue([event(seq)])
+        send(bus, seq)
         bus.flush(0.005)
     release.set()
     assert bus.flush(60)
@@ -125,7 +129,7 @@ def test_failures_are_reported_by_name_and_kind_never_by_text(dispatch: Any) -> 
 
     bus.on("*", later)
     bus.on("*", Receiver())
-    bus.queue([event(1)])
+    send(bus, 1)
     assert bus.flush(60)
     assert sorted(error for _, error, _ in reports.lines) == ["LookupError", "ValueError"]
     assert "secret" not in str(reports.lines)
@@ -137,7 +141,7 @@ def test_a_receiver_that_waits_for_itself_is_told_no() -> None:
     bus = EventBus(dispatch="thread")
     answers: list[bool] = []
     bus.on("*", lambda event: answers.append(bus.flush(None)))
-    bus.queue([event(1)])
+    send(bus, 1)
     assert bus.flush(60)
     assert answers == [False]
     bus.close()
@@ -147,7 +151,7 @@ def test_closing_delivers_what_is_queued() -> None:
     bus = EventBus(dispatch="thread")
     heard: list[int] = []
     bus.on("*", lambda event: heard.append(event.seq))
-    bus.queue([event(seq) for seq in range(1, 51)])
+    send(bus, *range(1, 51))
     bus.close(60)
     assert heard == list(range(1, 51))
 
@@ -156,7 +160,7 @@ def test_closing_does_not_wait_for_ever() -> None:
     bus = EventBus(dispatch="thread")
     release = threading.Event()
     bus.on("*", lambda event: release.wait())
-    bus.queue([event(1)])
+    send(bus, 1)
     bus.close(0.01)
     release.set()
 
@@ -170,7 +174,7 @@ def test_flushing_on_the_openers_own_loop_does_not_deadlock() -> None:
             arrived.set()
 
         bus.on("*", receiver)
-        bus.queue([event(1)])
+        send(bus, 1)
         early = bus.flush(60)
         await arrived.wait()
         await asyncio.sleep(0)

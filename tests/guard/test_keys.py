@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -48,7 +47,7 @@ def test_a_jwk_brings_the_public_key_back(algorithm: Algorithm) -> None:
     assert (published["alg"], published["kid"]) == (algorithm, key.kid)
     assert not PRIVATE & published.keys()
     again = VerifyingKey.from_jwk(json.loads(json.dumps(published)))
-    assert again == key
+    assert again.jwk() == key.jwk()
     assert again.verify(b"text", signer(algorithm).sign(b"text"))
 
 
@@ -75,9 +74,9 @@ def test_a_signing_key_refuses_pickling_and_copying(duplicate: Any) -> None:
 
 
 def test_keys_are_frozen() -> None:
-    with pytest.raises((FrozenInstanceError, TypeError)):
+    with pytest.raises(AttributeError):
         signer().header = b""  # type: ignore[misc]
-    with pytest.raises((FrozenInstanceError, TypeError)):
+    with pytest.raises(AttributeError):
         signer().verifying.kid = "x"  # type: ignore[misc]
 
 
@@ -218,6 +217,6 @@ def test_a_ring_has_one_active_key_and_it_signs() -> None:
 
 def test_ring_keys_are_checked() -> None:
     with pytest.raises(ConfigError, match="verify_until"):
-        RingKey(signer().verifying, "retiring")
+        KeyRing(1, [RingKey(signer().verifying, "retiring")], None)
     with pytest.raises(ConfigError, match="no known state"):
-        RingKey(signer().verifying, "live")  # type: ignore[arg-type]
+        KeyRing(1, [RingKey(signer().verifying, "live")], None)  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import string
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -140,7 +139,6 @@ def test_a_token_is_as_compact_as_json_gets() -> None:
         ({"expires_at": NOW + MAX_LIFETIME + 1}, "ttl"),
         ({"actors": (Actor("a", SESSION),)}, "actors"),
         ({"actors": tuple(Actor("a", str(UUID(int=n))) for n in range(9))}, "actors"),
-        ({"actors": [Actor("a", PARENT)]}, "claims"),
     ],
 )
 def test_what_no_reader_would_accept_is_not_minted(changes: dict[str, Any], argument: str) -> None:
@@ -244,7 +242,7 @@ def test_random_headers_are_refused(changes: dict[str, Any]) -> None:
 
 
 def test_decode_takes_one_audience_or_several() -> None:
-    token = encode(replace(lawful(), audience="b"), signer())
+    token = encode(lawful()._replace(audience="b"), signer())
     for audience in ("b", ("a", "b"), frozenset({"b"})):
         told = decode(
             token, ring_of(signer()), issuer=ISSUER, audience=audience, now=NOW * SECOND, leeway=LEEWAY

@@ -314,9 +314,9 @@ SELECT 1 FROM sessions WHERE ended_at IS NULL AND due_at <= :now LIMIT 1;
 
 -- name: session.ends
 -- Where a session's own end stands.
-SELECT version, generation, expires_at, due_at, ended_at FROM sessions WHERE id = :id;
+SELECT generation, expires_at, due_at, cause, reason FROM sessions WHERE id = :id;
 
--- name: session.parent
+-- name: validate.parent
 -- What a delegation needs of the parent.
 SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, task_type, actors, root_id, depth,
        delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason
