@@ -140,6 +140,7 @@ def mint(path: Path, ids: list[str]) -> list[str]:
         from clawguard.models import Session
 
         rows = [parts.store.read("session.get", id=each)[0] for each in ids]
-        return [parts.guard.issue(Session.from_tuple(row)) for row in rows]
+        signer = parts.guard.ring.require_signer()
+        return [parts.guard.issue(Session.from_tuple(row), signer) for row in rows]
     finally:
         parts.close()

@@ -4,6 +4,8 @@
 `requires` guard what a bound session may do.
 """
 
+import logging
+
 from clawguard.errors import (
     AccessDenied,
     ClawguardError,
@@ -20,6 +22,7 @@ from clawguard.errors import (
     SessionNotFound,
     StoreBusy,
     StoreUnavailable,
+    StoreUpgraded,
     TokenSuperseded,
 )
 from clawguard.models import Event, Inspection, IssuedSession, Page, Session, SessionContext
@@ -55,8 +58,11 @@ __all__ = [
     "SessionNotFound",
     "StoreBusy",
     "StoreUnavailable",
+    "StoreUpgraded",
     "TokenSuperseded",
     "Verifier",
     "current_session",
     "requires",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["ForkAware", "QuietsForFork", "call_after_fork"]
+__all__ = ["ForkAware", "call_around_fork"]
 
 
 class ForkAware(Protocol):
@@ -16,16 +16,6 @@ class ForkAware(Protocol):
 
     def after_fork(self) -> None:
         """Make it anew; called in the child, before any other code of it runs."""
-
-
-class QuietsForFork(ForkAware, Protocol):
-    """Own something that must be at rest while the process forks."""
-
-    def before_fork(self) -> None:
-        """Come to rest; called in the parent, which may be waiting for other threads here."""
-
-    def after_fork_in_parent(self) -> None:
-        """Go on; called in the parent, also when the fork failed."""
 
 
 class _Registry:
@@ -65,6 +55,10 @@ class _Registry:
 _registry = _Registry()
 
 
-def call_after_fork(owner: ForkAware) -> None:
-    """Have the owner called around every fork from now on, as long as it lives: see `QuietsForFork`."""
+def call_around_fork(owner: ForkAware) -> None:
+    """Have the owner called around every fork from now on, as long as it lives.
+
+    One that must be at rest meanwhile also has `before_fork`, called in the parent, which may wait for other
+    threads there, and `after_fork_in_parent`, called even when the fork failed.
+    """
     _registry.add(owner)

@@ -30,8 +30,9 @@ _MAX_LIMIT = 1_000
 class LogWriter:
     """Append events inside one transaction; opened first of all, it checks what every write depends on.
 
-    Raises StoreUpgraded when a newer version migrated the store, ClockError when the clock stands more
-    than 5 s below the last event.
+    `now` is the change's time (microseconds): never before the last event's, so that a clock set back step
+    by step gains nothing. Raises StoreUpgraded when a newer version migrated the store, ClockError when the
+    clock stands more than 5 s below the last event.
     """
 
     def __init__(self, tx: Transaction, *, now: int, start: bytes, new_id: IdFactory) -> None:
@@ -44,8 +45,8 @@ class LogWriter:
             raise ClockError("the clock stands below the log's last event", hint="set the clock right")
         self.key_revision: int = revision
         self.written: list[Entry] = []
+        self.now = now if at is None else max(now, at)
         self._tx = tx
-        self._now = now
         self._new_id = new_id
         self._seq: int = seq or 0
         self._head: bytes = start if head is None else head
@@ -59,7 +60,7 @@ class LogWriter:
         self._tx.run_many("event.insert", [self._link(event_type, fields) for fields in entries])
 
     def _link(self, event_type: str, fields: dict[str, Any]) -> tuple[Any, ...]:
-        now = self._now
+        now = self.now
         body = {name: value for name, value in fields.items() if value is not None}
         body |= {"type": event_type, "at": now, "id": self._new_id(now)}
         text = canonical(body)
@@ -85,7 +86,7 @@ class EventLog:
     def writer(self, tx: Transaction, *, now: int) -> LogWriter:
         """Return the writer for a transaction that has just begun."""
         writer = LogWriter(tx, now=now, start=self._genesis, new_id=self._new_id)
-        self.note_time(now)
+        self.note_time(writer.now)
         return writer
 
     def note_time(self, at: int) -> None:

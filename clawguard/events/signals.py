@@ -21,7 +21,7 @@ from blinker import ANY, NamedSignal, Namespace
 from clawguard.errors import InvalidArgument
 from clawguard.events.entries import Entry
 from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
-from clawguard.forks import call_after_fork
+from clawguard.forks import call_around_fork
 from clawguard.models import Event
 
 __all__ = ["Dispatch", "EventBus", "Receiver", "Signals"]
@@ -78,7 +78,7 @@ class EventBus:
         self._patterns: list[tuple[frozenset[str], Receiver]] = []
         self._coroutines = _CoroutineRunner(capacity)
         self._begin_anew()
-        call_after_fork(self)
+        call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._queue: deque[Entry] = deque()

@@ -13,7 +13,7 @@ from clawguard.scopes import ScopeSet, parse_scopes
 if TYPE_CHECKING:
     from clawguard.guard.wire import AccessClaims, ActorClaim
 
-__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "check_claims", "read_claims"]
+__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "check_claims", "load_model", "read_claims"]
 
 MAX_ACTORS = 8  # a session of depth 8 has eight above it
 MAX_LIFETIME = 3_653 * 86_400  # ten years, in seconds: what asks for more is a slip
@@ -101,14 +101,15 @@ def _parse(claims: dict[str, Any]) -> tuple[AccessClaims, ScopeSet, tuple[Actor,
 
 
 @cache
-def _model() -> type[AccessClaims]:
+def load_model() -> type[AccessClaims]:
+    """Load the model of the claims; apart, so that the import of pydantic falls to whoever opens a store."""
     from clawguard.guard.wire import AccessClaims
 
     return AccessClaims
 
 
 def _model_of(claims: dict[str, Any]) -> AccessClaims | None:
-    model = _model()
+    model = load_model()
     try:
         return model.model_validate(claims)
     except ValueError:

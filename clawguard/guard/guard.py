@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
-from clawguard.guard.claims import Claims
-from clawguard.guard.keys import KeyRing
+from clawguard.guard.claims import Claims, load_model
+from clawguard.guard.keys import KeyRing, SigningKey
 from clawguard.guard.tokens import decode, encode
 from clawguard.models import Session, check_text
 
@@ -43,6 +43,7 @@ class Guard:
         self._audiences = frozenset(check_text(each, argument="audiences") for each in audiences)
         self._leeway = leeway
         self._ring = ring
+        load_model()
 
     @property
     def issuer(self) -> str:
@@ -76,12 +77,12 @@ class Guard:
             )
         return audience
 
-    def issue(self, session: Session) -> str:
+    def issue(self, session: Session, signer: SigningKey) -> str:
         """Return a token for what the row says, signed with the row's key.
 
-        Raises ConfigError when that is not the active key, InvalidArgument when the token would be too long.
+        Raises ConfigError when that is not the signer, InvalidArgument when the token would be too long.
         """
-        return encode(self._claims(session), self._ring.require_signer())
+        return encode(self._claims(session), signer)
 
     def verify(self, token: str, *, audience: str | None, now: int) -> Claims:
         """Return the claims of a genuine token for the audience, by default the guard's own.

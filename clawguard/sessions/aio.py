@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -19,14 +19,14 @@ from clawguard.errors import ClawguardError
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Signals
 from clawguard.guard import KekSource
-from clawguard.models import IssuedSession
+from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.directory import Directory
 from clawguard.sessions.keychain import Keys
 from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.verifier import Verifier
 
-__all__ = ["AsyncKeys", "AsyncSessionManager", "AsyncVerifier"]
+__all__ = ["AsyncActivity", "AsyncDirectory", "AsyncKeys", "AsyncSessionManager", "AsyncVerifier"]
 
 K = TypeVar("K")
 K_co = TypeVar("K_co", covariant=True)
@@ -143,6 +143,7 @@ class AsyncVerifier:
 
     use = _direct(Verifier.use)
     validate = _inline(Verifier.validate)
+    recheck = _inline(Verifier.recheck)
     inspect = _inline(Verifier.inspect)
     close = _hop(Verifier.close)
 
@@ -159,6 +160,48 @@ class AsyncKeys:
     prune = _hop(Keys.prune)
 
 
+class AsyncDirectory:
+    """`manager.sessions` for async code."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._plain = directory
+
+    async def iter(self, **filters: Any) -> AsyncIterator[Session]:
+        """Walk all sessions that a page would list, page by page."""
+        cursor = None
+        while True:
+            page = await self.page(cursor=cursor, **filters)
+            for session in page.items:
+                yield session
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    get = _inline(Directory.get)
+    find = _inline(Directory.find)
+    page = _hop(Directory.page)
+    last = _hop(Directory.last)
+    children = _hop(Directory.children)
+    tree = _hop(Directory.tree)
+    lineage = _hop(Directory.lineage)
+    purge = _hop(Directory.purge)
+
+
+class AsyncActivity:
+    """`manager.activity` for async code."""
+
+    def __init__(self, activity: Activity) -> None:
+        self._plain = activity
+
+    set_name = _hop(Activity.set_name)
+    set_agent_alias = _hop(Activity.set_agent_alias)
+    set_metadata = _hop(Activity.set_metadata)
+    set_routing = _hop(Activity.set_routing)
+    set_state = _hop(Activity.set_state)
+    running = _hop(Activity.running)
+    stuck = _hop(Activity.stuck)
+
+
 class AsyncSessionManager:
     """`SessionManager` for async code: `async with AsyncSessionManager.open() as manager:`.
 
@@ -170,6 +213,8 @@ class AsyncSessionManager:
         self._plain = manager
         self._owns = False
         self.keys = AsyncKeys(manager.keys)
+        self.sessions = AsyncDirectory(manager.sessions)
+        self.activity = AsyncActivity(manager.activity)
 
     @classmethod
     def open(
@@ -229,16 +274,6 @@ class AsyncSessionManager:
         """The blinker signals."""
         return self._plain.signals
 
-    @property
-    def sessions(self) -> Directory:
-        """Reading sessions: keyed reads, run inline."""
-        return self._plain.sessions
-
-    @property
-    def activity(self) -> Activity:
-        """What live sessions are doing; its setters write: call them through `asyncio.to_thread`."""
-        return self._plain.activity
-
     def on(self, pattern: str, receiver: Any = None) -> Any:
         """Call a plain or async receiver with every event that fits: see `SessionManager.on`."""
         return self._plain.on(pattern, receiver) if receiver is not None else self._plain.on(pattern)
@@ -250,6 +285,7 @@ class AsyncSessionManager:
     delegate = _hop_or_undo(SessionManager.delegate, SessionManager.end)
     refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
     validate = _inline(SessionManager.validate)
+    recheck = _inline(SessionManager.recheck)
     inspect = _inline(SessionManager.inspect)
     get_session = _inline(SessionManager.get_session)
     revoke = _hop(SessionManager.revoke)

@@ -6,33 +6,47 @@ overflowing entries silently, so natural expiry comes from the table.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 
 from cachetools import TTLCache
 
 from clawguard.clock import SECOND, Clock
-from clawguard.forks import call_after_fork
+from clawguard.forks import call_around_fork
 from clawguard.models import SessionContext
 
-__all__ = ["CacheEntry", "ContextCache"]
+__all__ = ["CacheEntry", "ContextCache", "digest_of"]
 
 _LONGEST = 3_600 * SECOND
 
 
 class CacheEntry:
-    """Hold what one token was found to mean, and the version of the row it was found in."""
+    """Hold what one token was found to mean, and the versions of its row and of the keys it was found in."""
 
-    __slots__ = ("context", "ends_at", "next_touch", "source", "touch_every", "version")
+    __slots__ = ("context", "ends_at", "next_touch", "revision", "source", "touch_every", "version")
 
     def __init__(
-        self, context: SessionContext, *, version: int, ends_at: int, touch_every: int, source: str | None
+        self,
+        context: SessionContext,
+        *,
+        version: int,
+        revision: int,
+        ends_at: int,
+        touch_every: int,
+        source: str | None,
     ) -> None:
         self.context = context
         self.version = version
+        self.revision = revision
         self.ends_at = ends_at
         self.touch_every = touch_every
         self.next_touch = 0
         self.source = source
+
+
+def digest_of(token: str) -> bytes:
+    """Return what a token is remembered by: the token itself is kept nowhere."""
+    return hashlib.sha256(token.encode()).digest()
 
 
 class ContextCache:
@@ -42,7 +56,7 @@ class ContextCache:
         self._capacity = capacity
         self._clock = clock
         self._begin_anew()
-        call_after_fork(self)
+        call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
@@ -68,11 +82,6 @@ class ContextCache:
         """Forget a token."""
         with self._lock:
             self._entries.pop(digest, None)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._entries.clear()
 
     def __len__(self) -> int:
         with self._lock:

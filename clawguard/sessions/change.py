@@ -44,8 +44,8 @@ class Change:
     def __enter__(self) -> Change:
         self.tx = self._transaction.__enter__()
         try:
-            self.now = self._clock.now()
-            self.writer = self._log.writer(self.tx, now=self.now)
+            self.writer = self._log.writer(self.tx, now=self._clock.now())
+            self.now = self.writer.now
         except BaseException as error:
             self._transaction.__exit__(type(error), error, error.__traceback__)
             raise

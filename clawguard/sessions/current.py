@@ -22,10 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Validator(Protocol):
-    """Check a token or a context against its row."""
+    """Check tokens and contexts against their rows."""
 
     def validate(self, token_or_context: str | SessionContext, /, *, require: Scopes = ...) -> SessionContext:
         """Return the context as it now stands, or raise."""
+
+    def recheck(self, context: SessionContext, /) -> None:
+        """Raise as `validate` does, without counting it as activity."""
 
 
 class _Binding(NamedTuple):
@@ -150,7 +153,7 @@ class Use:
         while self._refusal is None:
             await asyncio.sleep(_WATCH_EVERY)
             try:
-                self._validator.validate(context)
+                self._validator.recheck(context)
             except ClawguardError as refusal:
                 self._refusal = refusal
                 if self._task is not None:

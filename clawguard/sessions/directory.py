@@ -52,6 +52,7 @@ class Directory:
 
     def page(
         self,
+        /,
         *,
         workspace_id: str = DEFAULT_WORKSPACE,
         live: bool | None = None,
@@ -80,7 +81,7 @@ class Directory:
         more = len(rows) > limit
         return Page(items, _cursor(items[-1].id, digest) if more else None)
 
-    def iter(self, **filters: Any) -> Iterator[Session]:
+    def iter(self, /, **filters: Any) -> Iterator[Session]:
         """Walk all sessions that a page would list, page by page."""
         cursor = None
         while True:
@@ -90,11 +91,11 @@ class Directory:
             if cursor is None:
                 return
 
-    def last(self, **filters: Any) -> Session | None:
+    def last(self, /, **filters: Any) -> Session | None:
         """Return the newest session that a page would list, or None."""
         return next(iter(self.page(**filters, limit=1).items), None)
 
-    def children(self, session: SessionRef, **filters: Any) -> Page[Session]:
+    def children(self, /, session: SessionRef, **filters: Any) -> Page[Session]:
         """Return a page of a session's own children."""
         parent = self.get(session)
         return self.page(workspace_id=parent.workspace_id, parent_id=parent.id, **filters)

@@ -11,6 +11,7 @@ from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, KeyInUse, SessionEnded, SessionNotFound, TokenSuperseded
 from clawguard.models import IssuedSession, Session
 from clawguard.scopes import Scopes, parse_scopes
+from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import Change, KeysMoved, SessionDue
 from clawguard.sessions.drafts import (
     DEFAULT_WORKSPACE,
@@ -30,6 +31,7 @@ from clawguard.sessions.drafts import (
 )
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.parts import Parts
+from clawguard.sessions.standing import touch_every
 
 __all__ = ["Issuing"]
 
@@ -148,18 +150,19 @@ class Issuing:
     def _advance(self, session: Session, asked: int | None) -> IssuedSession | None:
         """Sign the next generation, then compare and set; None when another came first or the keys moved."""
         ring = self._parts.guard.ring
+        signer = ring.require_signer()
         now = self._parts.clock.now()
         end = self._next_end(session, now + (asked or round(session.ttl * SECOND)))
         ahead = replace(
             session,
             generation=session.generation + 1,
             jti=self._parts.new_id(now),
-            kid=ring.require_signer().kid,
+            kid=signer.kid,
             issued_at=to_datetime(now),
             token_expires_at=to_datetime(end),
             expires_at=to_datetime(end),
         )
-        token = self._parts.guard.issue(ahead)
+        token = self._parts.guard.issue(ahead, signer)
         try:
             with self._parts.change(durable=True) as change:
                 change.expect_keys(ring.revision)
@@ -169,7 +172,7 @@ class Issuing:
             return None
         except SessionDue as due:
             raise self._endings.settle(due.session_id) from None
-        return None if row is None else IssuedSession(Session.from_tuple(row), token=token)
+        return None if row is None else self._hand_out(Session.from_tuple(row), token, revision=ring.revision)
 
     def _next_end(self, session: Session, wanted: int) -> int:
         """Return the wanted end within the own and the parent's limits, never before the present one."""
@@ -184,9 +187,10 @@ class Issuing:
     ) -> IssuedSession:
         while True:
             ring = self._parts.guard.ring
-            row = new_row(draft(), kid=ring.require_signer().kid, new_id=self._parts.new_id)
+            signer = ring.require_signer()
+            row = new_row(draft(), kid=signer.kid, new_id=self._parts.new_id)
             session = Session.from_row(row)
-            token = self._parts.guard.issue(session)
+            token = self._parts.guard.issue(session, signer)
             try:
                 with self._parts.change(durable=False) as change:
                     change.expect_keys(ring.revision)
@@ -197,7 +201,6 @@ class Issuing:
                             _hold_against_parent(change, row, authority)
                         change.tx.run("session.insert", **row)
                         change.writer.append("session.created", **created_fields(row))
-                        return IssuedSession(session, token=token)
             except KeysMoved:
                 self._parts.keychain.reload()
             except SessionDue as due:
@@ -205,7 +208,9 @@ class Issuing:
                 if due.session_id == row["parent_id"]:
                     raise refusal from None
             else:
-                return self._issue_again(made)
+                if made is not None:
+                    return self._issue_again(made)
+                return self._hand_out(session, token, revision=ring.revision)
 
     def _issue_again(self, session: Session) -> IssuedSession:
         """Answer a repeated request with the session it made; its token is as good as the first one."""
@@ -213,9 +218,27 @@ class Issuing:
             raise SessionEnded(session.cause or "ttl", session.reason)
         if to_microseconds(session.due_at) <= self._parts.clock.now():
             raise self._endings.settle(session.id)
-        if session.kid == self._parts.guard.ring.require_signer().kid:
-            return IssuedSession(session, token=self._parts.guard.issue(session))
+        ring = self._parts.guard.ring
+        signer = ring.require_signer()
+        if session.kid == signer.kid:
+            token = self._parts.guard.issue(session, signer)
+            return self._hand_out(session, token, revision=ring.revision)
         return self.refresh(session.id, ttl=None, expected_generation=None)
+
+    def _hand_out(self, session: Session, token: str, *, revision: int) -> IssuedSession:
+        """Remember what the token means, so that it need not be parsed here, and give it out."""
+        issued = IssuedSession(session, token=token)
+        idle = None if session.idle_timeout is None else round(session.idle_timeout * SECOND)
+        entry = CacheEntry(
+            issued.as_context(),
+            version=session.version,
+            revision=revision,
+            ends_at=to_microseconds(session.token_expires_at),
+            touch_every=touch_every(idle),
+            source=session.last_source,
+        )
+        self._parts.cache.put(digest_of(token), entry)
+        return issued
 
     def _read_live(self, session_id: str) -> Session:
         rows = self._parts.store.read("session.get", id=session_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from clawguard.clock import Clock, to_datetime
-from clawguard.errors import ConfigError
+from clawguard.errors import ConfigError, StoreUnavailable
 from clawguard.guard import (
     Algorithm,
     Guard,
@@ -23,6 +24,8 @@ from clawguard.sessions.change import Change
 from clawguard.store import Store, Transaction
 
 __all__ = ["KeyInfo", "Keychain", "Keys", "insert_key", "load_ring"]
+
+_logger = logging.getLogger("clawguard.sessions")
 
 
 class KeyInfo(NamedTuple):
@@ -90,12 +93,12 @@ class Keychain:
         """Load the ring anew."""
         self._guard.replace_ring(load_ring(self._store, self._kek, self._guard.ring))
 
-    def current(self) -> bool:
-        """Tell whether the ring is the store's present one; load it anew when it is not."""
+    def catch_up(self) -> bool:
+        """Load the ring anew if the store's has moved, and tell whether it had."""
         if self._store.read("meta.get")[0][3] == self._guard.ring.revision:
-            return True
+            return False
         self.reload()
-        return False
+        return True
 
     @property
     def kek(self) -> KeyEncryptionKey:
@@ -135,7 +138,7 @@ class Keys:
 
     def jwks(self) -> dict[str, Any]:
         """Return the JWK set (RFC 7517) that others verify with: public members only."""
-        self._keychain.current()
+        self._keychain.catch_up()
         return self._guard.ring.jwks()
 
     def rotate(self, *, emergency: bool = False, algorithm: Algorithm | None = None) -> KeyInfo:
@@ -143,7 +146,8 @@ class Keys:
 
         The key before goes on verifying until the last token it may have signed has ended. With
         `emergency` it stops at once, the published next key is not trusted either, and every session whose
-        token it signed ends with the cause `key`. `algorithm` changes what the new keys sign with.
+        token it signed ends with the cause `key`; where the store fails meanwhile, a later sweep records
+        the rest. `algorithm` changes what the new keys sign with.
         """
         wanted = algorithm or self._guard.ring.require_signer().algorithm
         fresh = [SigningKey.generate(wanted), SigningKey.generate(wanted)]
@@ -157,8 +161,15 @@ class Keys:
             )
         self._keychain.reload()
         if emergency:
-            self._end_signed(old)
+            self._end_compromised(old)
         return next(key for key in self.list() if key.kid == active)
+
+    def _end_compromised(self, kid: str) -> None:
+        """End what the key signed; none of it is accepted any more, so what is left may wait for `prune`."""
+        try:
+            self._end_signed(kid)
+        except StoreUnavailable as error:
+            _logger.error("not every session of the compromised key is recorded as ended yet: %s", error)
 
     def prune(self) -> None:
         """Stop verifying with keys whose last token has ended, and finish an emergency cut short."""

@@ -235,6 +235,10 @@ class SessionManager:
             token_or_context, require=require, any_of=any_of, audience=audience, source=source
         )
 
+    def recheck(self, context: SessionContext, /) -> None:
+        """Hold a context against its row without counting it as activity: see `Verifier.recheck`."""
+        self._verifier.recheck(context)
+
     def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
         """Bind the session for a `with` or `async with` block; `end=True` ends it on the way out."""
         finish = self.end if end else None

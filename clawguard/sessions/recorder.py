@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from clawguard.clock import SECOND, Clock
 from clawguard.errors import ClawguardError
-from clawguard.forks import call_after_fork
+from clawguard.forks import call_around_fork
 from clawguard.models import SessionContext
 from clawguard.sessions.change import Change
 
@@ -49,7 +49,7 @@ class Recorder:
         self._clock = clock
         self.kick: Callable[[], None] = lambda: None
         self._begin_anew()
-        call_after_fork(self)
+        call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
@@ -120,7 +120,7 @@ class Recorder:
             tally.count += count
             first = tally.next_at == 0
         if first:
-            _logger.warning("%s: %s", key[0], " ".join(key[1:]))
+            _logger.warning("%s: %s", key[0], " ".join(filter(None, key[1:])))
             self.kick()
 
     def _take(self, now: int) -> tuple[dict[str, _Touch], list[tuple[tuple[str, ...], dict[str, Any]]]]:

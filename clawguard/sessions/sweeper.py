@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from clawguard.forks import call_after_fork
+from clawguard.forks import call_around_fork
 
 __all__ = ["Sweeper"]
 
@@ -20,7 +20,7 @@ class Sweeper:
         self._chores = chores
         self._every = every
         self._begin_anew()
-        call_after_fork(self)
+        call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._wake = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection
 from types import TracebackType
@@ -24,7 +23,7 @@ from clawguard.guard import Claims, TokenFault
 from clawguard.guard.tokens import MAX_TOKEN
 from clawguard.models import Inspection, Session, SessionContext, check_text
 from clawguard.scopes import Scopes, parse_scopes
-from clawguard.sessions.cache import CacheEntry
+from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.current import Use
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.standing import (
@@ -121,18 +120,24 @@ class Verifier:
         such as an address. Raises InvalidToken, TokenSuperseded, SessionEnded, InsufficientScope;
         StoreUnavailable or ClockError when it cannot know.
         """
-        now = self._now()
-        if now < self._log.latest:
-            self._check_clock(now)
-        else:
-            self._log.latest = now
+        now = self._time()
         if isinstance(token_or_context, str):
             context = self._check_token(token_or_context, audience=audience, source=source, now=now)
         else:
-            context = self._check_context(token_or_context, now=now)
+            standing = self._standing_of(token_or_context, now=now)
+            context = context_of(
+                standing, session_id=token_or_context.session_id, scopes=token_or_context.scopes
+            )
+            if standing.idle_timeout is not None or source not in (None, standing.last_source):
+                every = touch_every(standing.idle_timeout)
+                self._note_use(context, every=every, source=source, now=now)
         if require or any_of:
             self._check_scopes(context, require=require, any_of=any_of)
         return context
+
+    def recheck(self, context: SessionContext, /) -> None:
+        """Hold a context against its row as `validate` does, without counting it as activity."""
+        self._standing_of(context, now=self._time())
 
     def use(self, token: str | SessionContext, /, *, require: Scopes = ()) -> Use:
         """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
@@ -140,7 +145,7 @@ class Verifier:
 
     def inspect(self, token: str, /) -> Inspection:
         """Tell what a token is without raising for a bad or ended one, and without recording anything."""
-        now = self._now()
+        now = self._time()
         try:
             claims = self._verify(token, audience=None, now=now)
             rows = self._store.read("session.get", id=claims.session_id)
@@ -167,14 +172,14 @@ class Verifier:
     ) -> SessionContext:
         if len(token) > MAX_TOKEN or not token.isascii():
             raise self._refuse(TokenFault("too_long" if token.isascii() else "characters"), source)
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = digest_of(token)
         wanted = self._guard.audience if audience is None else audience
         entry = self._cache.get(digest)
         if entry is not None and entry.context.audience == wanted:
             rows = self._store.read("validate.pulse", id=entry.context.session_id)
             if rows:
                 version, due_at, revision = rows[0]
-                same = version == entry.version and revision == self._guard.ring.revision
+                same = version == entry.version and revision == entry.revision
                 if same and now < due_at and now < entry.ends_at:
                     if now >= entry.next_touch or (source is not None and source != entry.source):
                         self._touch(entry, source=source, now=now)
@@ -193,7 +198,7 @@ class Verifier:
         try:
             return guard.verify(token, audience=audience, now=now)
         except TokenFault as fault:
-            if fault.reason != "unknown_key" or self._parts.keychain.current():
+            if fault.reason != "unknown_key" or not self._parts.keychain.catch_up():
                 raise
         return guard.verify(token, audience=audience, now=now)
 
@@ -209,6 +214,7 @@ class Verifier:
         entry = CacheEntry(
             context,
             version=standing.version,
+            revision=standing.key_revision,
             ends_at=claims.expires_at * SECOND,
             touch_every=every,
             source=standing.last_source,
@@ -230,7 +236,8 @@ class Verifier:
         check_bound(standing, claims)
         return standing
 
-    def _check_context(self, context: SessionContext, *, now: int) -> SessionContext:
+    def _standing_of(self, context: SessionContext, *, now: int) -> Standing:
+        """Return how a context's session stands; raise where it is no longer what the context says."""
         if not isinstance(context, SessionContext):
             raise InvalidArgument("token_or_context", "must be a token or a SessionContext")
         standing = self._standing(context.session_id)
@@ -242,7 +249,7 @@ class Verifier:
             raise InvalidToken from None
         if self._guard.ring.state_of(standing.kid) == "compromised":
             raise SessionEnded("key")
-        return context_of(standing, session_id=context.session_id, scopes=context.scopes)
+        return standing
 
     def _standing(self, session_id: str) -> Standing | None:
         rows = self._store.read("validate.standing", id=session_id)
@@ -253,7 +260,6 @@ class Verifier:
             raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
         if standing.key_revision != self._guard.ring.revision:
             self._parts.keychain.reload()
-            self._cache.clear()
         return standing
 
     def _check_scopes(self, context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
@@ -270,11 +276,14 @@ class Verifier:
                 raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice))
 
     def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
-        if source is not None and source != entry.source:
-            entry.source = check_text(source, argument="source")
         entry.next_touch = now + entry.touch_every
-        soon = entry.touch_every < SECOND
-        self._recorder.touch(entry.context.session_id, at=now, source=source, soon=soon)
+        self._note_use(entry.context, every=entry.touch_every, source=source, now=now)
+        entry.source = source or entry.source
+
+    def _note_use(self, context: SessionContext, *, every: int, source: str | None, now: int) -> None:
+        if source is not None:
+            check_text(source, argument="source")
+        self._recorder.touch(context.session_id, at=now, source=source, soon=every < SECOND)
 
     def _refuse(self, fault: TokenFault, source: str | None) -> InvalidToken:
         """Count the fault by its source and answer as for any other."""
@@ -288,6 +297,11 @@ class Verifier:
             context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
             self._recorder.denied(context, action="validate", reason=reason_of(refusal))
 
-    def _check_clock(self, now: int) -> None:
-        if now < self._log.latest - CLOCK_TOLERANCE:
+    def _time(self) -> int:
+        """Return the time (microseconds); raise ClockError when it was set back beyond the tolerance."""
+        now, latest = self._now(), self._log.latest
+        if now >= latest:
+            self._log.latest = now
+        elif now < latest - CLOCK_TOLERANCE:
             raise ClockError("the clock was set back", hint="set the clock right")
+        return now

@@ -21,6 +21,8 @@ _PRAGMAS = {
     "secure_delete": 1,
     "busy_timeout": 5_000,
     "wal_autocheckpoint": 0,
+    "fullfsync": 1,  # macOS: a plain fsync leaves the data in the drive's own cache
+    "checkpoint_fullfsync": 1,
     "cache_size": -16_384,  # KiB; SQLite's own 2 MB turn scattered reads and sweeps into misses
 }
 

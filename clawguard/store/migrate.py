@@ -6,10 +6,11 @@ import hashlib
 import sqlite3
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 from clawguard.errors import ConfigError, StoreUpgraded
 
-__all__ = ["Migration", "current_version", "migrate", "migrations_of"]
+__all__ = ["Ledger", "Migration", "current_version", "migrate", "migrations_of"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class Migration:
     def digest(self) -> str:
         """SHA-256 of the text, in hex: an applied step may never be edited."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+class Ledger(NamedTuple):
+    """Hold the statements that keep the ledger: add a step, list the steps, tell running processes."""
+
+    add: str
+    list: str
+    announce: str
 
 
 def migrations_of(dialect: str) -> tuple[Migration, ...]:
@@ -41,40 +50,38 @@ def current_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(
-    connection: sqlite3.Connection, steps: tuple[Migration, ...], *, record: tuple[str, str], now: int
-) -> bool:
-    """Apply what is missing and tell whether anything was; the writer lock must be held.
+    connection: sqlite3.Connection, steps: tuple[Migration, ...], *, ledger: Ledger, now: int
+) -> None:
+    """Apply what is missing; the writer lock must be held.
 
-    `record` holds the ledger's insert and select. Raises StoreUpgraded for a newer database, ConfigError
-    for one whose ledger does not fit the steps.
+    Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
     """
-    insert, select = record
     version = current_version(connection)
     if version > len(steps):
         raise StoreUpgraded(
             f"the database has schema {version}, this clawguard knows {len(steps)}", hint="upgrade clawguard"
         )
     if version:
-        _check_ledger(connection.execute(select).fetchall(), steps[:version])
+        _check_ledger(connection.execute(ledger.list).fetchall(), steps[:version])
     for step in steps[version:]:
-        _apply(connection, step, insert=insert, now=now)
-    return version < len(steps)
+        _apply(connection, step, ledger=ledger, now=now)
 
 
-def _check_ledger(ledger: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
-    if ledger != [(step.number, step.digest) for step in applied]:
+def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
+    if found != [(step.number, step.digest) for step in applied]:
         raise ConfigError(
             "the database's ledger of migrations does not fit this clawguard",
             hint="open it with the version that made it, or restore a backup",
         )
 
 
-def _apply(connection: sqlite3.Connection, step: Migration, *, insert: str, now: int) -> None:
+def _apply(connection: sqlite3.Connection, step: Migration, *, ledger: Ledger, now: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in _statements(step.text):
             connection.execute(statement)
-        connection.execute(insert, (step.number, step.name, step.digest, now))
+        connection.execute(ledger.add, (step.number, step.name, step.digest, now))
+        connection.execute(ledger.announce, (step.number,))
         connection.execute(f"PRAGMA user_version = {step.number}")
         connection.execute("COMMIT")
     except BaseException:

@@ -18,7 +18,7 @@ from typing import Any
 
 from clawguard.clock import Clock
 from clawguard.errors import ConfigError, StoreUnavailable
-from clawguard.forks import call_after_fork
+from clawguard.forks import call_around_fork
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import (
@@ -30,7 +30,7 @@ from clawguard.store.connections import (
 )
 from clawguard.store.files import check_database_file, check_private, prepare_folder
 from clawguard.store.gate import Gate
-from clawguard.store.migrate import migrate, migrations_of
+from clawguard.store.migrate import Ledger, migrate, migrations_of
 from clawguard.store.writer_queue import WriterQueue
 
 __all__ = ["SQLiteStore"]
@@ -70,7 +70,7 @@ class SQLiteStore:
             if isinstance(error, OSError):
                 raise ConfigError(f"the database's files cannot be used ({error.strerror})") from None
             raise
-        call_after_fork(self)
+        call_around_fork(self)
 
     @classmethod
     def in_memory(cls, *, clock: Clock, lock_timeout: float = 5.0) -> SQLiteStore:
@@ -194,11 +194,9 @@ class SQLiteStore:
 
     def _migrate(self) -> None:
         connection = self._open_writer()
-        record = (self._catalog["migration.record"].sql, self._catalog["migration.ledger"].sql)
-        known = connection.execute("PRAGMA user_version").fetchone()[0]
-        if migrate(connection, self._steps, record=record, now=self._clock.now()) and known:
-            statement = self._catalog["meta.set_schema"]
-            connection.execute(statement.sql, statement.bind({"schema_version": len(self._steps)}))
+        names = ("migration.add", "migration.list", "meta.set_schema")
+        ledger = Ledger(*(self._catalog[name].sql for name in names))
+        migrate(connection, self._steps, ledger=ledger, now=self._clock.now())
 
     def _open_writer(self) -> sqlite3.Connection:
         if self._writer is None:
@@ -238,13 +236,14 @@ class SQLiteStore:
 class SQLiteTransaction:
     """Run one transaction on the writer connection; a context manager that holds the write lock."""
 
-    __slots__ = ("_action", "_catalog", "_changes", "_connection", "_durable", "_store")
+    __slots__ = ("_action", "_catalog", "_changes", "_connection", "_durable", "_is_spoilt", "_store")
 
     def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
         self._store = store
         self._durable = durable
         self._catalog = store._catalog
         self._action: Callable[[], None] | None = None
+        self._is_spoilt = False
 
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
@@ -291,7 +290,7 @@ class SQLiteTransaction:
             )
             rows: list[Row] = cursor.fetchall()
         except sqlite3.Error as error:
-            raise translate(error) from None
+            raise self._failed(error) from None
         return rows
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
@@ -299,7 +298,7 @@ class SQLiteTransaction:
         try:
             self._connection.executemany(self._catalog[name].sql, rows)
         except sqlite3.Error as error:
-            raise translate(error) from None
+            raise self._failed(error) from None
 
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Run an action right after the commit: see `Transaction.on_commit`."""
@@ -309,9 +308,8 @@ class SQLiteTransaction:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            self._failed(error)
             self._roll_back()
-            if is_io_error(error):
-                self._store._discard_writer()
             raise translate(error, committing=True) from None
 
     def _after_commit(self) -> bool:
@@ -330,11 +328,18 @@ class SQLiteTransaction:
         self._store._gate.leave()
         self._store._queue.release()
 
+    def _failed(self, error: sqlite3.Error) -> StoreUnavailable:
+        self._is_spoilt = self._is_spoilt or is_io_error(error)
+        return translate(error)
+
     def _roll_back(self) -> None:
+        """Undo what was done; after an I/O error the connection is not trusted any further."""
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
+            self._is_spoilt = True
+        if self._is_spoilt:
             self._store._discard_writer()
 
     def _abandon(self, error: sqlite3.Error) -> None:

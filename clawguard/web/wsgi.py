@@ -34,6 +34,9 @@ class Checker(Protocol):
     ) -> SessionContext:
         """Return the context as it now stands, or raise."""
 
+    def recheck(self, context: SessionContext, /) -> None:
+        """Raise as `validate` does, without counting it as activity."""
+
 
 class ClawguardMiddleware:
     """Let a request through to the app only with a valid bearer token that holds every scope of `require`.
@@ -80,6 +83,9 @@ class _Caller:
 
     def validate(self, token_or_context: str | SessionContext, /, *, require: Scopes = ()) -> SessionContext:
         return self._checker.validate(token_or_context, require=require, source=self._source)
+
+    def recheck(self, context: SessionContext, /) -> None:
+        self._checker.recheck(context)
 
 
 class _Request:

@@ -165,6 +165,20 @@ def test_a_context_of_a_key_that_another_process_gave_up_is_refused(path: Path) 
             manager.validate(context)
 
 
+def test_a_key_that_fell_takes_remembered_tokens_with_it(path: Path) -> None:
+    """The ring may have been loaded anew for another call: what was remembered under the old one is void."""
+    with open_manager(path) as manager:
+        made = manager.create("a", scopes="x")
+        manager.validate(made.token)
+        with raw(path) as database:
+            database.execute("UPDATE signing_keys SET state='compromised' WHERE state='active'")
+            database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
+            database.execute("UPDATE meta SET key_revision = key_revision + 1")
+        manager.create("b", scopes="x")
+        with pytest.raises(InvalidToken):
+            manager.validate(made.token)
+
+
 def test_an_emergency_cut_short_is_finished_by_the_next_sweep(path: Path) -> None:
     with open_manager(path) as manager:
         made = manager.create("a", scopes="x")

@@ -55,7 +55,6 @@ def test_the_rest_is_passed_on(path: Path) -> None:
         with SessionManager.open(path) as plain:
             manager = AsyncSessionManager(plain)
             assert (manager.events, manager.signals) == (plain.events, plain.signals)
-            assert (manager.sessions, manager.activity) == (plain.sessions, plain.activity)
             heard: list[str] = []
 
             def receiver(event: object) -> None:
@@ -69,6 +68,23 @@ def test_the_rest_is_passed_on(path: Path) -> None:
             await asyncio.to_thread(plain.events.flush, 10)
             assert len(heard) == 1
             assert manager.on("session.*")(receiver) is receiver
+            [session] = [each async for each in manager.sessions.iter(agent_id="a")]
+            assert await manager.sessions.get(session) == await manager.sessions.last(agent_id="a") == session
+            assert await manager.sessions.find(key="none") is None
+            assert (await manager.sessions.page(limit=1)).next_cursor is not None
+            assert [each.id async for each in manager.sessions.iter(limit=1)] == [
+                each.id for each in plain.sessions.iter()
+            ]
+            assert (await manager.sessions.children(session)).items == ()
+            assert await manager.sessions.tree(session) == await manager.sessions.lineage(session)
+            assert await manager.sessions.purge(60) == 0
+            assert (await manager.activity.set_name(session, "n")).name == "n"
+            assert (await manager.activity.set_agent_alias(session, "x")).agent_alias == "x"
+            assert (await manager.activity.set_metadata(session, {"a": 1})).metadata == {"a": 1}
+            assert (await manager.activity.set_routing(session, room_id="r")).room_id == "r"
+            assert (await manager.activity.set_state(session, "running")).state == "running"
+            assert len(await manager.activity.running()) == 1
+            assert await manager.activity.stuck(60) == ()
             before = await manager.keys.list()
             active = await manager.keys.rotate()
             await manager.keys.prune()

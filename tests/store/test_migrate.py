@@ -10,16 +10,18 @@ import pytest
 
 from clawguard import ConfigError, SessionManager, StoreUnavailable, Verifier
 from clawguard.errors import StoreUpgraded
-from clawguard.store.migrate import Migration, _statements, current_version, migrate, migrations_of
+from clawguard.store.migrate import Ledger, Migration, _statements, current_version, migrate, migrations_of
 from tests.clocks import FakeClock
 from tests.openers import open_manager, raw, rows
 
 STEPS = migrations_of("sqlite")
-RECORD = (
+RECORDS = Ledger(
     "INSERT INTO migrations (number, name, digest, applied_at) VALUES (?, ?, ?, ?)",
     "SELECT number, digest FROM migrations ORDER BY number",
+    "UPDATE meta SET schema_version = ?",
 )
 LEDGER = "CREATE TABLE migrations (number INTEGER, name TEXT, digest TEXT, applied_at INTEGER);\n"
+LEDGER += "CREATE TABLE meta (schema_version INTEGER);\nINSERT INTO meta VALUES (0);\n"
 
 
 @pytest.fixture
@@ -127,10 +129,11 @@ def step(number: int, text: str) -> Migration:
 def test_steps_are_applied_in_order_and_once() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     one, two = step(1, LEDGER + "CREATE TABLE a (x);\n"), step(2, "INSERT INTO a VALUES (1);\n")
-    assert migrate(connection, (one,), record=RECORD, now=7)
-    assert migrate(connection, (one, two), record=RECORD, now=8)
-    assert not migrate(connection, (one, two), record=RECORD, now=9)
+    migrate(connection, (one,), ledger=RECORDS, now=7)
+    migrate(connection, (one, two), ledger=RECORDS, now=8)
+    migrate(connection, (one, two), ledger=RECORDS, now=9)
     assert current_version(connection) == 2
+    assert connection.execute("SELECT schema_version FROM meta").fetchone() == (2,)
     assert connection.execute("SELECT * FROM a").fetchall() == [(1,)]
     assert connection.execute("SELECT applied_at FROM migrations").fetchall() == [(7,), (8,)]
     connection.close()
@@ -140,9 +143,10 @@ def test_a_step_that_fails_leaves_nothing_of_itself() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     good, bad = step(1, LEDGER), step(2, "CREATE TABLE a (x);\nINSERT INTO missing VALUES (1);\n")
     with pytest.raises(sqlite3.OperationalError):
-        migrate(connection, (good, bad), record=RECORD, now=7)
+        migrate(connection, (good, bad), ledger=RECORDS, now=7)
     assert current_version(connection) == 1
-    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("migrations",)]
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("migrations",), ("meta",)]
+    assert connection.execute("SELECT schema_version FROM meta").fetchone() == (1,)
     assert not connection.in_transaction
     connection.close()
 

@@ -152,6 +152,9 @@ def test_what_cannot_be_checked_is_refused(error: Exception) -> None:
         def validate(self, *args: Any, **kwargs: Any) -> SessionContext:
             raise error
 
+        def recheck(self, context: SessionContext, /) -> None:
+            raise error
+
     answer = ask(ClawguardMiddleware(whoami, Broken()), "a.b.c")
     assert answer.status == 503
     assert int(answer.headers["Retry-After"]) > 0

@@ -1,9 +1,9 @@
 -- What SQLite says in its own way.
 
--- name: migration.record
+-- name: migration.add
 INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name, :digest, :now);
 
--- name: migration.ledger
+-- name: migration.list
 SELECT number, digest FROM migrations ORDER BY number;
 
 -- name: session.parents_among
