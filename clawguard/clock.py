@@ -24,7 +24,7 @@ __all__ = [
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
-_LONGEST = 100 * 366 * 86_400 * SECOND
+_LONGEST = 3_653 * 86_400 * SECOND  # ten years
 
 IdFactory = Callable[[int], str]
 
@@ -79,18 +79,18 @@ def to_microseconds(at: datetime, *, argument: str = "at") -> int:
 def microseconds(duration: object, *, argument: str, least: int = 1) -> int:
     """Return a duration given in seconds (int, float) or as a timedelta, in microseconds.
 
-    Raises InvalidArgument for another type, NaN, less than `least` microseconds or more than a century.
+    Raises InvalidArgument for another type, NaN, less than `least` microseconds or more than ten years.
     """
     if isinstance(duration, timedelta):
         ticks = duration // _TICK
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
         if not -_LONGEST < duration * SECOND < _LONGEST:  # also false for NaN
-            raise InvalidArgument(argument, "must be a finite number of seconds, at most a century")
+            raise InvalidArgument(argument, "must be a finite number of seconds, at most ten years")
         ticks = round(duration * SECOND)
     else:
         raise InvalidArgument(argument, "must be seconds (int or float) or a timedelta")
     if ticks < least:
-        raise InvalidArgument(argument, f"must be at least {least / SECOND:g} s")
+        raise InvalidArgument(argument, "must be more than 0 seconds" if least else "must not be negative")
     if ticks > _LONGEST:
-        raise InvalidArgument(argument, "must be at most a century")
+        raise InvalidArgument(argument, "must be at most ten years")
     return ticks

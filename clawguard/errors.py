@@ -8,7 +8,7 @@ ClawguardError
 │   ├── NoSession                no session is bound here
 │   └── InsufficientScope        lacks a scope: required, missing
 ├── DelegationRefused            a child asked for more than its parent has: missing
-├── SessionNotFound              no such session in this workspace
+├── SessionNotFound              no such session
 ├── KeyInUse                     a live session holds the key: session_id
 ├── InvalidArgument              (also a ValueError) which argument and why
 ├── ConfigError                  files, keys or settings are not as they must be
@@ -86,7 +86,7 @@ class InvalidToken(AccessDenied):
     code = "invalid_token"
 
     def __init__(self) -> None:
-        super().__init__("the token is not valid")
+        super().__init__("the token is not valid", hint="a token is the text in `IssuedSession.token`")
 
 
 class TokenSuperseded(AccessDenied):
@@ -95,7 +95,7 @@ class TokenSuperseded(AccessDenied):
     code = "token_superseded"
 
     def __init__(self) -> None:
-        super().__init__("a newer token of this session has been issued")
+        super().__init__("a newer token of this session has been issued", hint="use the newest one")
 
 
 class SessionEnded(AccessDenied):
@@ -118,16 +118,24 @@ class NoSession(AccessDenied):
     code = "no_session"
 
     def __init__(self) -> None:
-        super().__init__("no session is bound here", hint="call it inside `with manager.use(token):`")
+        super().__init__(
+            "no session is bound here",
+            hint="call it inside `with manager.use(token):`, in the same thread or a copy of its context",
+        )
 
 
 class InsufficientScope(AccessDenied):
-    """Refuse an agent that lacks a scope: `required` lists all that were asked, `missing` what it lacks."""
+    """Refuse an agent that lacks a scope: `required` lists all that were asked, `missing` what it lacks.
+
+    With `any_of` one of them would do.
+    """
 
     code = "insufficient_scope"
 
-    def __init__(self, agent_id: str, required: tuple[str, ...], missing: tuple[str, ...]) -> None:
-        super().__init__(f"{agent_id} lacks {' '.join(missing)}")
+    def __init__(
+        self, agent_id: str, required: tuple[str, ...], missing: tuple[str, ...], *, any_of: bool = False
+    ) -> None:
+        super().__init__(f"{agent_id} {'has none of' if any_of else 'lacks'} {' '.join(missing)}")
         self.agent_id = agent_id
         self.required = required
         self.missing = missing
@@ -144,7 +152,7 @@ class DelegationRefused(ClawguardError):
 
 
 class SessionNotFound(ClawguardError):
-    """Answer for an id that names no session of this workspace."""
+    """Answer for an id that names no session."""
 
     code = "session_not_found"
 
@@ -190,7 +198,10 @@ class ClockError(ClawguardError):
 
 
 class StoreUnavailable(ClawguardError):
-    """Report that the store did not answer. Access is denied and nothing was changed."""
+    """Report that the store did not answer: access is denied.
+
+    The change that met it was not made, unless this is `OutcomeUnknown`; batches before it stand.
+    """
 
     code = "store_unavailable"
 

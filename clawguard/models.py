@@ -132,6 +132,12 @@ class Session:
         values["metadata"] = json.loads(values["metadata"])
         return cls(**values)
 
+    def __eq__(self, other: object) -> bool:
+        """Compare what the rows say: an `IssuedSession` equals the `Session` read for it."""
+        if not isinstance(other, Session):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _NAMES)
+
     def __hash__(self) -> int:
         return hash((self.id, self.version))
 
@@ -283,7 +289,7 @@ class Inspection(NamedTuple):
     """Tell what a token is, without ever raising for a bad one.
 
     `verdict` is `active`, `ended`, `superseded` or `invalid`; `session` and `claims` are None for a token
-    whose signature is not ours.
+    that is not ours or whose session was purged.
     """
 
     verdict: Literal["active", "ended", "superseded", "invalid"]

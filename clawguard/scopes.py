@@ -28,7 +28,7 @@ def check_scope(scope: str, *, argument: str = "scopes") -> str:
         raise InvalidArgument(
             argument,
             "holds a malformed scope",
-            hint="write lower-case ASCII segments such as 'docs:read' or 'docs:*'",
+            hint="write lower-case ASCII segments such as 'docs:read' or 'docs:*', separated by spaces",
         )
     return scope
 

@@ -16,7 +16,7 @@ def count_ends(event: Event) -> None:
 def main() -> None:
     with SessionManager.open(os.environ.get("CLAWGUARD_URL", ".clawguard/clawguard.db")) as manager:
         manager.on("session.expired", count_ends)
-        start = max((event.seq for event in manager.events.read(limit=1_000)), default=0)
+        start, _ = manager.events.last()
 
         crawler = manager.create("crawler", scopes="web:read", ttl=300)
         manager.delegate(crawler, "parser", scopes="web:read")

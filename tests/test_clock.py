@@ -76,7 +76,7 @@ def test_an_instant_without_a_zone(at: Any) -> None:
         (1e-6, 1),
         (timedelta(minutes=15), 900 * SECOND),
         (timedelta(microseconds=1), 1),
-        (99 * 366 * 86_400, 99 * 366 * 86_400 * SECOND),
+        (9 * 366 * 86_400, 9 * 366 * 86_400 * SECOND),
     ],
 )
 def test_durations(duration: float | timedelta, ticks: int) -> None:
@@ -100,7 +100,7 @@ def test_durations(duration: float | timedelta, ticks: int) -> None:
         1e308,
         10**400,
         -(10**400),
-        101 * 366 * 86_400,
+        11 * 366 * 86_400,
         True,
         "15m",
         "900",
@@ -117,5 +117,7 @@ def test_durations_that_are_none(duration: Any) -> None:
 
 def test_the_least_duration() -> None:
     assert microseconds(0, argument="sweep", least=0) == 0
-    with pytest.raises(InvalidArgument, match="at least 1 s"):
-        microseconds(0.5, argument="ttl", least=SECOND)
+    with pytest.raises(InvalidArgument, match="more than 0 seconds"):
+        microseconds(0, argument="ttl")
+    with pytest.raises(InvalidArgument, match="negative"):
+        microseconds(-1, argument="older_than", least=0)

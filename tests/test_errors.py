@@ -80,7 +80,7 @@ def test_the_text_is_the_message_and_the_hint() -> None:
 
 
 def test_texts() -> None:
-    assert str(InvalidToken()) == "the token is not valid"
+    assert str(InvalidToken()) == "the token is not valid; a token is the text in `IssuedSession.token`"
     assert str(SessionEnded("revoked")) == "session ended: revoked"
     assert str(SessionEnded("revoked", "leaked")) == "session ended: revoked (leaked)"
     assert (

@@ -157,7 +157,7 @@ class EventLog:
         """Walk the whole log and report the first fault: a gap, a wrong genesis, a broken link or column.
 
         `progress` is told the number of entries read so far. What was cut off at the end shows only
-        against a checkpoint kept elsewhere.
+        against a count and head that were noted elsewhere.
         """
         return walk(self._links(progress), start=self._genesis)
 

@@ -36,7 +36,7 @@ def signal_name(event_type: str) -> str:
 def matching_types(pattern: object, *, argument: str = "pattern") -> frozenset[str]:
     """Return the event types that a name or a pattern such as `session.*` fits.
 
-    Raises InvalidArgument with a hint for one that fits none: a subscriber that never hears is a trap.
+    Raises InvalidArgument with a hint for one that fits none: a receiver that never hears is a trap.
     """
     if not isinstance(pattern, str):
         raise InvalidArgument(argument, "must be an event type or a pattern such as 'session.*'")

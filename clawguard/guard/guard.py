@@ -65,6 +65,10 @@ class Guard:
         if ring.revision >= self._ring.revision:
             self._ring = ring
 
+    def takes(self, audience: str) -> bool:
+        """Tell whether an audience is on the allow-list."""
+        return audience in self._audiences
+
     def check_audience(self, audience: str | None) -> str:
         """Return the audience, or the guard's own for None; raise InvalidArgument off the allow-list."""
         if audience is None:

@@ -92,12 +92,28 @@ def load_kek(
     if source is None or isinstance(source, os.PathLike):
         return KeyEncryptionKey(_from_file(Path(source or default_path), create=create))
     if isinstance(source, str):
+        _refuse_path(source)
         return KeyEncryptionKey(_from_passphrase(source, salt))
     if isinstance(source, bytes):
         return KeyEncryptionKey(source)
     if callable(source):
         return KeyEncryptionKey(_from_callable(source))
-    raise InvalidArgument("kek", "must be 32 bytes, a passphrase, a path, a callable or None")
+    raise InvalidArgument("kek", "must be 32 bytes, a passphrase (str), a pathlib.Path, a callable or None")
+
+
+def _refuse_path(passphrase: str) -> None:
+    """Refuse a path given as a str: taken for a passphrase, its own text would seal the keys."""
+    if passphrase.startswith(("/", "./", "../", "~/")) or _is_file(passphrase):
+        raise InvalidArgument(
+            "kek", "is a passphrase where it is a str, and this is a path", hint="give a pathlib.Path"
+        )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _from_text(text: str) -> bytes:

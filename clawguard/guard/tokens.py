@@ -6,7 +6,6 @@ A token is a compact JWS (RFC 7515) with the header `alg kid typ` and the claims
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -52,10 +51,8 @@ def _check_lawful(named: dict[str, object]) -> None:
         raise InvalidArgument(argument, "would make a token that no reader accepts") from None
 
 
-def decode(
-    token: str, ring: KeyRing, *, issuer: str, audience: str | Collection[str], now: int, leeway: int
-) -> Claims:
-    """Return the claims of a genuine token for this issuer and audience (or one of several).
+def decode(token: str, ring: KeyRing, *, issuer: str, audience: str, now: int, leeway: int) -> Claims:
+    """Return the claims of a genuine token for this issuer and audience.
 
     `now` and `leeway` are in microseconds; the leeway serves `nbf` and `iat` alone. A past `exp` is no fault:
     the caller answers for ended sessions. Raises TokenFault, and nothing else for any text.
@@ -133,10 +130,10 @@ def _parse_header(segment: bytes) -> tuple[str, str]:
     return alg, kid
 
 
-def _check_reader(claims: Claims, issuer: str, audience: str | Collection[str]) -> None:
+def _check_reader(claims: Claims, issuer: str, audience: str) -> None:
     if claims.issuer != issuer:
         raise TokenFault("issuer")
-    if claims.audience != audience if isinstance(audience, str) else claims.audience not in audience:
+    if claims.audience != audience:
         raise TokenFault("audience")
 
 

@@ -31,11 +31,11 @@ class Activity:
 
     def set_name(self, session: SessionRef, name: str | None) -> Session:
         """Name the session; None or blank takes the name away."""
-        return self._update("session.set_name", session, name=optional_text(name or None, argument="name"))
+        return self._update("session.set_name", session, name=optional_text(_trimmed(name), argument="name"))
 
     def set_agent_alias(self, session: SessionRef, agent_alias: str | None) -> Session:
         """Give the session's agent another name to show; None or blank takes it away."""
-        alias = optional_text(agent_alias or None, argument="agent_alias")
+        alias = optional_text(_trimmed(agent_alias), argument="agent_alias")
         return self._update("session.set_agent_alias", session, agent_alias=alias)
 
     def set_metadata(self, session: SessionRef, metadata: JSONObject) -> Session:
@@ -52,11 +52,7 @@ class Activity:
     ) -> Session:
         """Note where the session talks; what is None or blank stays as it was."""
         given = {"channel_id": channel_id, "room_id": room_id, "sender_id": sender_id}
-        trimmed = {
-            name: (value.strip() or None) if isinstance(value, str) else value
-            for name, value in given.items()
-        }
-        checked = {name: optional_text(value, argument=name) for name, value in trimmed.items()}
+        checked = {name: optional_text(_trimmed(value), argument=name) for name, value in given.items()}
         return self._update("session.set_routing", session, **checked)
 
     def set_state(self, session: SessionRef, state: State, *, turn_id: str | None = None) -> Session:
@@ -104,6 +100,11 @@ class Activity:
         except SessionDue:
             raise self._endings.settle(session_id) from None
         return updated
+
+
+def _trimmed(text: str | None) -> str | None:
+    """Return a text without the blanks around it; None for one that is blank."""
+    return text.strip() or None if isinstance(text, str) else text
 
 
 def _refusal(change: Change, session_id: str) -> Exception:

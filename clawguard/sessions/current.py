@@ -10,7 +10,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from clawguard.errors import ClawguardError, NoSession
+from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 
@@ -55,7 +55,9 @@ def requires(*scopes: str) -> Callable[[F], F]:
 
     Works on `def` and `async def`. Raises NoSession, InsufficientScope, SessionEnded, TokenSuperseded.
     """
-    wanted = parse_scopes(scopes)
+    if any(callable(scope) for scope in scopes):
+        raise InvalidArgument("scopes", "must be scopes", hint="write @requires('docs:read')")
+    wanted = parse_scopes(" ".join(scopes) if all(isinstance(scope, str) for scope in scopes) else scopes)
 
     def decorate(function: F) -> F:
         if inspect.iscoroutinefunction(function):

@@ -118,8 +118,8 @@ class Directory:
     ) -> int:
         """Remove the tombstones of trees whose root ended more than `older_than` seconds ago.
 
-        Whole trees, in bounded batches, each an event; `progress` is told the number so far. With
-        `dry_run` nothing is removed. Returns the number of sessions.
+        In bounded batches, children before their parents, each batch an event; `progress` is told the number
+        so far. With `dry_run` nothing is removed. Returns the number of sessions.
         """
         before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
         workspace = _workspace(workspace_id)

@@ -34,7 +34,6 @@ DEFAULT_WORKSPACE = "default"
 MAX_DEPTH = 8
 _MAX_AGENT_ID = 249  # "agent:" and the id are a subject of at most 255
 _SUBJECT = re.compile(r"[a-z][a-z0-9_-]*:.+", re.ASCII)
-_LABELS = ("agent_alias", "engine_url", "engine_version", "channel_id", "room_id", "sender_id")
 
 
 class Authority(NamedTuple):
@@ -171,14 +170,10 @@ def check_given(
     metadata: JSONObject | None,
     **labels: str | None,
 ) -> dict[str, Any]:
-    """Return the columns that a caller may fill as they like, checked."""
+    """Return the columns that a caller may fill as they like, checked; `labels` are plain texts."""
     if not isinstance(delegable, bool):
         raise InvalidArgument("delegable", "must be True or False")
-    unknown = set(labels) - set(_LABELS)
-    if unknown:
-        raise TypeError(f"unexpected keyword argument {sorted(unknown)[0]!r}")
-    texts = {"role": role, "task_type": task_type, "key": key, "name": name}
-    texts |= {label: labels.get(label) for label in _LABELS}
+    texts = {"role": role, "task_type": task_type, "key": key, "name": name, **labels}
     return {
         **{label: optional_text(value, argument=label) for label, value in texts.items()},
         "delegable": int(delegable),

@@ -141,8 +141,10 @@ class Issuing:
             raise InvalidArgument("expected_generation", "must be an integer")
         while True:
             session = self._read_live(session_id)
-            if expected_generation is not None and session.generation != expected_generation:
+            if expected_generation is not None and session.generation > expected_generation:
                 raise TokenSuperseded
+            if expected_generation is not None and session.generation < expected_generation:
+                raise InvalidArgument("expected_generation", f"is above the session's, {session.generation}")
             issued = self._advance(session, asked)
             if issued is not None:
                 return issued
@@ -335,10 +337,17 @@ def _made_before(change: Change, row: dict[str, Any]) -> Session | None:
     if found is None:
         return None
     made = Session.from_tuple(found)
-    asked = (row["agent_id"], row["subject"], row["parent_id"], row["scopes"], row["audience"], row["key"])
-    if asked != (made.agent_id, made.subject, made.parent_id, str(made.scopes), made.audience, made.key):
+    if _asked_for(Session.from_row(row)) != _asked_for(made):
         raise InvalidArgument("request_id", "was used for a different request", hint="use a new one")
     return made
+
+
+def _asked_for(session: Session) -> tuple[object, ...]:
+    """Return what a request settled for good; names, labels and metadata may have changed since."""
+    longest = session.absolute_expires_at - session.created_at if session.parent_id is None else None
+    who = (session.agent_id, session.subject, session.parent_id, session.audience, session.key, session.role)
+    what = (session.scopes, session.task_type, session.delegable, session.ttl, session.idle_timeout, longest)
+    return who + what
 
 
 def _check_key(change: Change, row: dict[str, Any]) -> None:

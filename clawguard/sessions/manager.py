@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from clawguard.clock import SECOND, Clock, microseconds
+from clawguard.errors import InvalidArgument
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
 from clawguard.guard import KekSource
@@ -18,7 +19,7 @@ from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, bound_actor
 from clawguard.sessions.directory import Directory
-from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, check_agent, optional_text
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.issuing import Issuing
 from clawguard.sessions.keychain import Keys
@@ -77,10 +78,12 @@ class SessionManager:
         """Open the store at a path or URL, making it on first use.
 
         `url` is by default `CLAWGUARD_URL`, else `.clawguard/clawguard.db`; `:memory:` leaves nothing
-        behind. `issuer` and `audience` are the database's own unless it is new. `kek` is the
-        key-encryption key: 32 bytes, a passphrase, a file's path or a callable; by default
-        `CLAWGUARD_KEK`, else a file beside the database. `sweep_every` seconds natural ends are recorded;
-        None leaves that to `prune_expired`. Raises ConfigError when anything is not as it must be.
+        behind. `issuer` and `audience` are the database's own unless it is new; `audiences` are further
+        ones that its tokens may be for. `kek` is the key-encryption key: 32 bytes, a passphrase (str), a key
+        file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else a file beside the database.
+        `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write waits
+        at most `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a `thread`
+        of their own, or `inline`, after each call. Raises ConfigError when anything is not as it must be.
         """
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
@@ -145,14 +148,19 @@ class SessionManager:
         delegable: bool = True,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
-        **labels: str | None,
+        agent_alias: str | None = None,
+        engine_url: str | None = None,
+        engine_version: str | None = None,
+        channel_id: str | None = None,
+        room_id: str | None = None,
+        sender_id: str | None = None,
     ) -> IssuedSession:
         """Create a session and return it with its token.
 
         `subject` is on whose behalf (default the agent itself), `key` the host's own unique handle,
         `max_lifetime` what no refresh passes (default a day or `ttl`, the longer). The same `request_id`
-        gives the same session again. `labels` are `agent_alias`, `engine_url`, `engine_version`,
-        `channel_id`, `room_id` and `sender_id`. Raises InvalidArgument, KeyInUse.
+        gives the same session again. What follows it are labels: they decide nothing. Raises
+        InvalidArgument, KeyInUse.
         """
         return self._issuing.create(
             agent_id,
@@ -170,13 +178,18 @@ class SessionManager:
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
-            **labels,
+            agent_alias=agent_alias,
+            engine_url=engine_url,
+            engine_version=engine_version,
+            channel_id=channel_id,
+            room_id=room_id,
+            sender_id=sender_id,
         )
 
     def create_session(
         self, agent_id: str | uuid.UUID, role: str | None, scopes: Scopes, task_type: str | None = None
     ) -> IssuedSession:
-        """Create a session with the ancestors' order of arguments: see `create`."""
+        """Create a session with the arguments in this order: see `create`."""
         return self.create(agent_id, scopes=scopes, role=role, task_type=task_type)
 
     def delegate(
@@ -196,7 +209,12 @@ class SessionManager:
         delegable: bool = True,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
-        **labels: str | None,
+        agent_alias: str | None = None,
+        engine_url: str | None = None,
+        engine_version: str | None = None,
+        channel_id: str | None = None,
+        room_id: str | None = None,
+        sender_id: str | None = None,
     ) -> IssuedSession:
         """Create a child that never has what its parent lacks: scopes, lifetime, idle limit or depth.
 
@@ -217,7 +235,12 @@ class SessionManager:
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
-            **labels,
+            agent_alias=agent_alias,
+            engine_url=engine_url,
+            engine_version=engine_version,
+            channel_id=channel_id,
+            room_id=room_id,
+            sender_id=sender_id,
         )
 
     def validate(
@@ -240,7 +263,10 @@ class SessionManager:
         self._verifier.recheck(context)
 
     def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
-        """Bind the session for a `with` or `async with` block; `end=True` ends it on the way out."""
+        """Bind the session for a `with` or `async with` block.
+
+        `end=True` ends it on the way out, also when the block raised.
+        """
         finish = self.end if end else None
         return Use(self._verifier, token, require=require, finish=finish)
 
@@ -282,21 +308,18 @@ class SessionManager:
         reason: str | None = None,
         actor: str | None = None,
     ) -> int:
-        """End every session of an agent and what is below them in one transaction; return how many."""
-        agent = check_text(
-            str(agent_id) if isinstance(agent_id, uuid.UUID) else agent_id, argument="agent_id"
-        )
+        """End an agent's sessions in one workspace, and all below them, at once; return how many ended."""
+        agent = check_agent(agent_id)
         workspace = check_text(workspace_id, argument="workspace_id")
-        why = None if reason is None else check_text(reason, argument="reason")
-        who = bound_actor() or "host" if actor is None else check_text(actor, argument="actor")
-        return self._endings.end_all_of(agent, workspace_id=workspace, reason=why, actor=who)
+        why = optional_text(reason, argument="reason")
+        return self._endings.end_all_of(agent, workspace_id=workspace, reason=why, actor=_actor(actor))
 
     def get_session(self, session: SessionRef) -> Session:
         """Return a session as it is now: see `sessions.get`."""
         return self.sessions.get(session)
 
     def active_count(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> int:
-        """Return how many sessions are live."""
+        """Return how many sessions of one workspace are live."""
         workspace = check_text(workspace_id, argument="workspace_id")
         rows = self._parts.store.read(
             "session.count_live", now=self._parts.clock.now(), workspace_id=workspace
@@ -328,10 +351,8 @@ class SessionManager:
         self._parts.bus.off(receiver)
 
     def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
-        session_id = session_id_of(session)
-        why = None if reason is None else check_text(reason, argument="reason")
-        who = bound_actor() or "host" if actor is None else check_text(actor, argument="actor")
-        return self._endings.end(session_id, cause=cause, reason=why, actor=who)
+        why = optional_text(reason, argument="reason")
+        return self._endings.end(session_id_of(session), cause=cause, reason=why, actor=_actor(actor))
 
     def _authority(self, parent: str | Session | SessionContext) -> Authority:
         if isinstance(parent, str):
@@ -339,4 +360,13 @@ class SessionManager:
             return Authority(context.session_id, context.scopes, context.generation)
         if isinstance(parent, SessionContext):
             return Authority(parent.session_id, parent.scopes, parent.generation)
-        return Authority(session_id_of(parent, argument="parent"), None, None)
+        if isinstance(parent, Session):
+            return Authority(parent.id, None, None)
+        raise InvalidArgument(
+            "parent", "must be a token or a record", hint="sessions.get(id) gives the record"
+        )
+
+
+def _actor(actor: str | None) -> str:
+    """Return who acts, for the log: by default the bound session, else the host."""
+    return bound_actor() or "host" if actor is None else check_text(actor, argument="actor")

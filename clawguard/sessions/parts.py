@@ -74,6 +74,8 @@ def open_parts(
 
     Raises ConfigError for files, keys, issuer or audience that do not fit.
     """
+    if isinstance(audiences, str):
+        raise InvalidArgument("audiences", "must be a list of names", hint=f"write audiences=[{audiences!r}]")
     clock = clock or SystemClock()
     bus = EventBus(dispatch=dispatch)
     patience = microseconds(lock_timeout, argument="lock_timeout") / SECOND

@@ -10,7 +10,7 @@ from clawguard.forks import call_around_fork
 
 __all__ = ["Sweeper"]
 
-_logger = logging.getLogger("clawguard.store")
+_logger = logging.getLogger("clawguard.sessions")
 
 
 class Sweeper:

@@ -124,7 +124,7 @@ class Verifier:
         if isinstance(token_or_context, str):
             context = self._check_token(token_or_context, audience=audience, source=source, now=now)
         else:
-            standing = self._standing_of(token_or_context, now=now)
+            standing = self._standing_of(token_or_context, audience=audience, now=now)
             context = context_of(
                 standing, session_id=token_or_context.session_id, scopes=token_or_context.scopes
             )
@@ -137,7 +137,7 @@ class Verifier:
 
     def recheck(self, context: SessionContext, /) -> None:
         """Hold a context against its row as `validate` does, without counting it as activity."""
-        self._standing_of(context, now=self._time())
+        self._standing_of(context, audience=None, now=self._time())
 
     def use(self, token: str | SessionContext, /, *, require: Scopes = ()) -> Use:
         """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
@@ -145,6 +145,8 @@ class Verifier:
 
     def inspect(self, token: str, /) -> Inspection:
         """Tell what a token is without raising for a bad or ended one, and without recording anything."""
+        if not isinstance(token, str):
+            raise InvalidArgument("token", "must be a token", hint="pass `session.token`")
         now = self._time()
         try:
             claims = self._verify(token, audience=None, now=now)
@@ -236,10 +238,12 @@ class Verifier:
         check_bound(standing, claims)
         return standing
 
-    def _standing_of(self, context: SessionContext, *, now: int) -> Standing:
+    def _standing_of(self, context: SessionContext, *, audience: str | None, now: int) -> Standing:
         """Return how a context's session stands; raise where it is no longer what the context says."""
         if not isinstance(context, SessionContext):
-            raise InvalidArgument("token_or_context", "must be a token or a SessionContext")
+            raise InvalidArgument(
+                "token_or_context", "must be a token or a SessionContext", hint="pass `session.token`"
+            )
         standing = self._standing(context.session_id)
         if standing is None:
             raise InvalidToken
@@ -249,7 +253,17 @@ class Verifier:
             raise InvalidToken from None
         if self._guard.ring.state_of(standing.kid) == "compromised":
             raise SessionEnded("key")
+        self._check_audience(standing, audience)
         return standing
+
+    def _check_audience(self, standing: Standing, audience: str | None) -> None:
+        """Hold a context's audience against the one that is meant, else against all that are taken here."""
+        if audience is None:
+            meant = self._guard.takes(standing.audience)
+        else:
+            meant = self._guard.check_audience(audience) == standing.audience
+        if not meant:
+            raise InvalidToken
 
     def _standing(self, session_id: str) -> Standing | None:
         rows = self._store.read("validate.standing", id=session_id)
@@ -273,7 +287,7 @@ class Verifier:
             choice = parse_scopes(any_of, argument="any_of")
             if len(choice) and not any(scope in context.scopes for scope in choice):
                 self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
-                raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice))
+                raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice), any_of=True)
 
     def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
         entry.next_touch = now + entry.touch_every

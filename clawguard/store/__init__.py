@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clawguard.clock import Clock
-from clawguard.errors import InvalidArgument
+from clawguard.errors import ConfigError, InvalidArgument
 
 __all__ = ["Row", "Store", "Transaction", "open_store"]
 
@@ -62,15 +62,19 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
 
     if not isinstance(url, str) or not url or "\0" in url:
         raise InvalidArgument("url", "must be a path, a sqlite:/// URL or ':memory:'")
+    if url == ":memory:" and not create:
+        raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
     if url == ":memory:":
         return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
     scheme, separator, rest = url.partition("://")
-    if not separator:
+    if not separator and not url.startswith(("sqlite:", "file:")):
         path = Path(url)
-    elif scheme == "sqlite" and rest.startswith("/"):
+    elif scheme == "sqlite" and rest.startswith("/") and "?" not in rest:
         path = Path(rest[1:])
     else:
         raise InvalidArgument(
-            "url", f"has a scheme that is not supported: {scheme[:32]!r}", hint="use sqlite:///"
+            "url",
+            f"is not one that is supported: {url[:32]!r}",
+            hint="write a path, sqlite:///relative.db or sqlite:////absolute.db",
         )
     return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)

@@ -26,7 +26,9 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
     """
     if not folder.exists():
         if not create:
-            raise ConfigError("there is no database here", hint="open it once with SessionManager.open()")
+            raise ConfigError(
+                f"there is no database in {folder}", hint="open it once with SessionManager.open()"
+            )
         _make_private_folder(folder)
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
@@ -34,9 +36,7 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise ConfigError("others may write in the database's folder", hint="chmod o-w that folder")
     if file_system_of(folder) in _NETWORK:
-        raise ConfigError(
-            "the database's folder is on a network file system", hint="use a local folder, or PostgreSQL"
-        )
+        raise ConfigError("the database's folder is on a network file system", hint="use a local folder")
 
 
 def _make_private_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -68,7 +69,7 @@ class SQLiteStore:
             self._discard_writer()
             self._queue.close()
             if isinstance(error, OSError):
-                raise ConfigError(f"the database's files cannot be used ({error.strerror})") from None
+                raise ConfigError(f"the files of {path} cannot be used ({error.strerror})") from None
             raise
         call_around_fork(self)
 
@@ -76,7 +77,9 @@ class SQLiteStore:
     def in_memory(cls, *, clock: Clock, lock_timeout: float = 5.0) -> SQLiteStore:
         """Open a private database in a temporary folder that is removed at close."""
         folder = Path(tempfile.mkdtemp(prefix="clawguard-"))
-        return cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
+        store = cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
+        weakref.finalize(store, _remove, folder, owner=os.getpid())
+        return store
 
     def side_file(self, name: str, /) -> Path:
         """Return the path of a file beside the database: `clawguard.db-NAME`."""
@@ -164,7 +167,9 @@ class SQLiteStore:
             raise ConfigError("the database path is a folder", hint="name a file in it, such as clawguard.db")
         prepare_folder(self._path.parent, create=create)
         if not create and not self._path.exists():
-            raise ConfigError("there is no database here", hint="open it once with SessionManager.open()")
+            raise ConfigError(
+                f"there is no database at {self._path}", hint="open it once with SessionManager.open()"
+            )
         self._queue.acquire()
         try:
             check_private(self.side_file("lock"))
@@ -367,6 +372,12 @@ def _unreadable(error: sqlite3.Error) -> ConfigError | StoreUnavailable:
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return ConfigError("the file is not a whole SQLite database", hint="restore it from a backup")
     return translate(error)
+
+
+def _remove(folder: Path, *, owner: int) -> None:
+    """Remove a temporary folder, unless this is a forked child of the process that owns it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -192,7 +192,7 @@ def test_create_names_the_bad_argument_and_changes_nothing(
 
 def test_create_refuses_an_unknown_argument(manager: SessionManager) -> None:
     with pytest.raises(TypeError, match="colour"):
-        manager.create("a", scopes="x", colour="red")
+        manager.create("a", scopes="x", colour="red")  # type: ignore[call-arg]
 
 
 # validate

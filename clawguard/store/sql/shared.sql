@@ -1,4 +1,4 @@
--- Every statement that both engines share, by name.
+-- The statements in SQL that any engine takes, by name.
 
 -- fragment: session_columns
 id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id, audience, role, scopes,
@@ -174,7 +174,7 @@ UPDATE sessions SET last_activity = :at
 WHERE id IN (SELECT id FROM line) AND ended_at IS NULL AND due_at > :now AND last_activity < :at;
 
 -- name: session.set_source
--- Note where a live session was last used from, if that is new; give the old one back.
+-- Note where a live session was last used from, if that is new.
 UPDATE sessions SET last_source = :source WHERE id = :id AND ended_at IS NULL AND due_at > :now
     AND (last_source IS NULL OR last_source <> :source)
 RETURNING version, agent_id, subject, workspace_id;
