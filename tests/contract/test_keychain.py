@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 
-from clawguard import InvalidArgument, InvalidToken, SessionEnded, SessionManager
+from clawguard import InvalidArgument, InvalidToken, SessionEnded, SessionManager, StoreBusy
 from tests.clocks import FakeClock
+from tests.openers import open_manager
 
 
 def states(manager: SessionManager) -> list[str]:
@@ -130,6 +132,26 @@ def test_an_unknown_algorithm_changes_nothing(manager: SessionManager) -> None:
     with pytest.raises(InvalidArgument, match="algorithm"):
         manager.keys.rotate(algorithm="HS256")  # type: ignore[arg-type]
     assert manager.keys.list() == before
+
+
+def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(tmp_path: Path) -> None:
+    """What was asked for is in force, so it is no error: the ends that are missing are recorded later."""
+    with open_manager(tmp_path / "data" / "a.db") as manager:
+        made = [manager.create("a", scopes="x") for _ in range(3)]
+
+        def busy(kid: str) -> int:
+            raise StoreBusy("the write lock was not had")
+
+        ends, manager.keys._end_signed = manager.keys._end_signed, busy
+        active = manager.keys.rotate(emergency=True)
+        manager.keys._end_signed = ends
+        assert active.kid not in {each.kid for each in made}
+        for each in made:
+            with pytest.raises(InvalidToken):
+                manager.validate(each.token)
+        assert manager.events.read(types="session.expired") == []
+        manager.prune_expired()
+        assert [event.cause for event in manager.events.read(types="session.expired")] == ["key"] * 3
 
 
 def test_many_rotations_in_a_row_keep_every_live_token(manager: SessionManager) -> None:

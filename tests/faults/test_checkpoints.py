@@ -84,3 +84,14 @@ def test_a_reader_in_the_way_costs_no_call_and_the_log_shrinks_once_it_is_gone(t
             manager.create("agent", scopes="a")
         assert log.stat().st_size <= pinned * 3
     assert not log.exists() or log.stat().st_size == 0
+
+
+def test_a_commit_of_many_rows_counts_for_more(tmp_path: Path) -> None:
+    with SessionManager.open(tmp_path / "db" / "clawguard.db", sweep_every=None) as manager:
+        queue = writer_queue_of(manager)
+        root = manager.create("agent", scopes="a")
+        for _ in range(50):
+            manager.delegate(root, "helper", scopes="a")
+        before = queue.commits()
+        manager.revoke(root)
+        assert queue.commits() - before == 1 + 102 // 10

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawguard import ClockError, SessionEnded, SessionManager
+from clawguard import ClockError, SessionEnded, SessionManager, requires
 from clawguard.clock import SECOND, to_microseconds
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -176,6 +176,25 @@ def test_an_end_is_never_moved_backwards() -> None:
         assert manager.refresh(made, ttl=5).expires_at == made.expires_at
 
 
+def test_what_a_bound_session_does_counts_as_use_and_a_watch_does_not() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+
+        @requires("x")
+        def tool() -> None:
+            """Do something that needs a scope."""
+
+        busy, watched = (manager.create("a", scopes="x", ttl=1_000, idle_timeout=20) for _ in range(2))
+        with manager.use(busy.token):
+            for _ in range(4):
+                clock.advance(10)
+                tool()
+                if manager.inspect(watched.token).verdict == "active":
+                    manager.recheck(watched.as_context())
+                manager.prune_expired()
+        assert (manager.get_session(busy).cause, manager.get_session(watched).cause) == (None, "idle")
+
+
 # the clock
 
 
@@ -201,6 +220,8 @@ def test_a_clock_set_back_further_stops_every_decision() -> None:
         calls: list[Any] = [
             lambda: manager.validate(made.token),
             lambda: manager.validate(made.as_context()),
+            lambda: manager.recheck(made.as_context()),
+            lambda: manager.inspect(made.token),
             lambda: manager.create("b", scopes="x"),
             lambda: manager.delegate(made, "b", scopes="x"),
             lambda: manager.refresh(made),
@@ -215,6 +236,22 @@ def test_a_clock_set_back_further_stops_every_decision() -> None:
         clock.advance(5.000001)
         assert manager.validate(made.token).generation == 1
         assert len(manager.events.read()) == 1
+
+
+def test_setting_the_clock_back_step_by_step_gains_nothing() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made = manager.create("a", scopes="x", ttl=10)
+        clock.set_back(4)
+        manager.create("b", scopes="x")
+        clock.set_back(4)
+        for call in (lambda: manager.create("c", scopes="x"), lambda: manager.validate(made.token)):
+            with pytest.raises(ClockError):
+                call()
+        clock.advance(4)
+        manager.create("d", scopes="x")
+        ats = [event.at for event in manager.events.read()]
+        assert ats == sorted(ats)
 
 
 def test_a_restart_does_not_forget_what_the_log_has_seen(tmp_path: Any) -> None:

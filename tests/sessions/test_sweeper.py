@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from unittest.mock import patch
 
 import pytest
 
 from clawguard import SessionManager, StoreUnavailable
+from clawguard.clock import SECOND
 from clawguard.sessions.sweeper import Sweeper
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -40,7 +42,7 @@ def test_a_failing_chore_is_logged_and_the_others_run(caplog: pytest.LogCaptureF
         raise StoreUnavailable("no answer")
 
     sweeper = Sweeper([fail, ran.set], every=3_600)
-    with caplog.at_level(logging.ERROR, logger="clawguard.store"):
+    with caplog.at_level(logging.ERROR, logger="clawguard.sessions"):
         sweeper.kick()
         assert ran.wait(60)
     sweeper.stop()
@@ -77,3 +79,23 @@ def test_several_sweepers_end_each_session_once(tmp_path: object) -> None:
             each.join()
         assert sum(swept) == 300
         assert len(one.events.read(types="session.expired", limit=1_000)) == 300
+
+
+class SlowClock(FakeClock):
+    """Let time pass with every look at it."""
+
+    def elapsed(self) -> int:
+        self.passed += SECOND
+        return self.passed
+
+
+@pytest.mark.parametrize(("clock", "batches"), [(FakeClock(), 1), (SlowClock(), 3)])
+def test_a_slow_sweep_lets_others_write_in_between(clock: FakeClock, batches: int) -> None:
+    with open_manager(clock=clock) as manager:
+        for _ in range(250):
+            manager.create("a", scopes="x", ttl=10)
+        clock.advance(10)
+        transaction = manager._parts.store.transaction
+        with patch.object(type(manager._parts.store), "transaction", side_effect=transaction) as begun:
+            assert manager.prune_expired() == 250
+        assert begun.call_count == batches
