@@ -24,6 +24,7 @@ class _Registry:
     def __init__(self) -> None:
         self._owners: list[weakref.ref[ForkAware]] = []
         self._lock = threading.Lock()
+        self._forking = threading.Lock()
         self._registered = False
 
     def add(self, owner: ForkAware) -> None:
@@ -36,13 +37,18 @@ class _Registry:
             self._owners = [each for each in self._owners if each() is not None] + [weakref.ref(owner)]
 
     def _before(self) -> None:
+        self._forking.acquire()  # forks of several threads come one after the other
         self._call("before_fork")
 
     def _in_parent(self) -> None:
-        self._call("after_fork_in_parent")
+        try:
+            self._call("after_fork_in_parent")
+        finally:
+            self._forking.release()
 
     def _in_child(self) -> None:
         self._lock = threading.Lock()
+        self._forking = threading.Lock()
         self._call("after_fork")
 
     def _call(self, name: str) -> None:

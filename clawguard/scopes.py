@@ -46,7 +46,10 @@ class ScopeSet:
     _prefixes: tuple[str, ...]
 
     def __init__(self, scopes: Iterable[str] = ()) -> None:
-        exact = frozenset(check_scope(scope) for scope in scopes)
+        try:
+            exact = frozenset(check_scope(scope) for scope in scopes)
+        except TypeError:
+            raise InvalidArgument("scopes", "must be an iterable of strings") from None
         if len(exact) > MAX_SCOPES or sum(map(len, exact)) > _MAX_TEXT:
             raise InvalidArgument("scopes", f"must be at most {MAX_SCOPES}, of {_MAX_TEXT} characters in all")
         self._fill(exact)

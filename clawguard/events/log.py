@@ -6,16 +6,18 @@ import asyncio
 import json
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from clawguard.clock import SECOND, IdFactory
+from clawguard.clock import SECOND, IdFactory, microseconds
 from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
 from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
 from clawguard.events.entries import Entry
 from clawguard.events.signals import EventBus
 from clawguard.events.types import matching_types
-from clawguard.models import Event
+from clawguard.forks import call_around_fork
+from clawguard.models import Event, check_text
 from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
@@ -80,8 +82,17 @@ class EventLog:
         self._genesis = genesis(issuer)
         self._safe_seq = 0
         self.latest = self.last()[1]
-        self._news = threading.Condition()
         self._closed = False
+        self._begin_anew()
+        call_around_fork(self)
+
+    def _begin_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+
+    def after_fork(self) -> None:
+        """Make the lock anew in a forked child: a thread of the parent may have held it."""
+        self._begin_anew()
 
     def writer(self, tx: Transaction, *, now: int) -> LogWriter:
         """Return the writer for a transaction that has just begun."""
@@ -93,15 +104,15 @@ class EventLog:
         """Remember the latest time (microseconds) that this process has seen in or beside the log."""
         self.latest = max(self.latest, at)
 
-    def announce(self, writer: LogWriter) -> None:
+    def announce(self, written: list[Entry]) -> None:
         """Queue what a committed transaction wrote for the live receivers, in commit order."""
-        if writer.written and self._bus.wanted:
-            self._bus.queue(writer.written)
+        if written and self._bus.wanted:
+            self._bus.queue(written)
 
     def after_commit(self) -> None:
         """Have what is queued delivered, and wake whoever follows; no lock is held here."""
         self._bus.deliver()
-        with self._news:
+        with self._lock:
             self._news.notify_all()
 
     def last(self) -> tuple[int, int]:
@@ -145,6 +156,9 @@ class EventLog:
         It hears every process. It goes on until the log is closed, or `timeout` seconds brought nothing.
         """
         _check_read(after=after or 0, limit=1)
+        for name, seconds in (("timeout", timeout), ("poll", poll)):
+            if seconds is not None:
+                microseconds(seconds, argument=name, least=0)
         _filters(types=types, session_id=session_id, cause_id=None)
         start = self.last()[0] if after is None else after
 
@@ -159,16 +173,20 @@ class EventLog:
         `progress` is told the number of entries read so far. What was cut off at the end shows only
         against a count and head that were noted elsewhere.
         """
+        if progress is not None and not callable(progress):
+            raise InvalidArgument("progress", "must be callable with a number")
         return walk(self._links(progress), start=self._genesis)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
+        if timeout is not None:
+            microseconds(timeout, argument="timeout", least=0)
         return self._bus.flush(timeout)
 
     def close(self) -> None:
         """End every follower."""
         self._closed = True
-        with self._news:
+        with self._lock:
             self._news.notify_all()
 
     def _links(self, progress: Callable[[int], None] | None) -> Iterator[Link]:
@@ -181,7 +199,11 @@ class EventLog:
 
     def _event_of_row(self, row: Row) -> Event:
         seq, digest, text, previous = row
-        return Entry(seq, digest, previous or self._genesis, json.loads(text)).event()
+        try:
+            return Entry(seq, digest, previous or self._genesis, json.loads(text)).event()
+        except (ValueError, KeyError, TypeError):
+            hint = "events.verify() tells where the log was changed"
+            raise StoreUnavailable(f"entry {seq} of the log cannot be read", hint=hint) from None
 
     def _make_safe(self, seq: int) -> None:
         """Let no event out that a power cut could still take back."""
@@ -191,7 +213,7 @@ class EventLog:
             self._safe_seq = seq
 
     def _wait(self, seconds: float) -> None:
-        with self._news:
+        with self._lock:
             if not self._closed:
                 self._news.wait(seconds)
 
@@ -276,5 +298,6 @@ def _filters(
     for name, value in (("session", session_id), ("cause", cause_id)):
         if value is not None:
             filters.append(f"of_{name}")
-            params[f"{name}_id"] = str(value)
+            text = str(value) if isinstance(value, uuid.UUID) else value
+            params[f"{name}_id"] = check_text(text, argument=f"{name}_id")
     return tuple(filters), params

@@ -12,13 +12,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from blinker import ANY, NamedSignal, Namespace
 
 from clawguard.errors import InvalidArgument
+from clawguard.events.coroutines import CoroutineRunner
 from clawguard.events.entries import Entry
 from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
 from clawguard.forks import call_around_fork
@@ -33,7 +34,7 @@ FailureReport = Callable[[str, str, int], None]
 _logger = logging.getLogger("clawguard.events")
 _CAPACITY = 10_000
 _REST = 0.002  # seconds; a stream of events wakes the thread once in so long, not once an event
-_FAILURES = (Exception, SystemExit, asyncio.CancelledError)  # none of them may end the dispatching
+_FAILURES = (Exception, SystemExit, asyncio.CancelledError)  # what a caller's own thread survives
 
 
 def _report_to_nobody(_receiver: str, _error: str, _count: int) -> None:
@@ -75,18 +76,23 @@ class EventBus:
         self.report: FailureReport = _report_to_nobody
         self._inline = dispatch == "inline"
         self._capacity = capacity
+        self._failures: tuple[type[BaseException], ...] = _FAILURES if self._inline else (BaseException,)
         self._patterns: list[tuple[frozenset[str], Receiver]] = []
-        self._coroutines = _CoroutineRunner(capacity)
+        self._coroutines = CoroutineRunner(capacity)
         self._begin_anew()
         call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._queue: deque[Entry] = deque()
         self._is_resting = True
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
+        self._taken = 0
         self._delivering = 0
+        self._done = 0
         self._delivering_here: set[int] = set()
+        self._one_at_a_time = threading.Lock()
         self._closed = False
 
     @property
@@ -98,12 +104,15 @@ class EventBus:
         """Have a plain or async callable called with every `Event` whose type fits the pattern."""
         if not callable(receiver):
             raise InvalidArgument("receiver", "must be callable with one event")
-        self._patterns = [*self._patterns, (matching_types(pattern), receiver)]
+        entry = (matching_types(pattern), receiver)
+        with self._lock:
+            self._patterns = [*self._patterns, entry]
         return receiver
 
     def off(self, receiver: Receiver) -> None:
         """Stop calling a receiver given to `on`."""
-        self._patterns = [(types, each) for types, each in self._patterns if each is not receiver]
+        with self._lock:
+            self._patterns = [(types, each) for types, each in self._patterns if each != receiver]
 
     def queue(self, entries: Sequence[Entry]) -> None:
         """Take entries in commit order; what finds the queue full is dropped, counted and reported.
@@ -112,6 +121,7 @@ class EventBus:
         """
         room = max(0, self._capacity - len(self._queue))
         self._queue.extend(entries[:room])
+        self._taken += min(room, len(entries))
         if len(entries) > room:
             self.report("the queue of live events", "overflow", len(entries) - room)
 
@@ -120,12 +130,21 @@ class EventBus:
         if self._inline:
             self._deliver_inline()
         elif self._queue and self._is_resting:
-            with self._changed:
+            with self._lock:
+                if self._thread is None and not self._start():
+                    return
                 self._is_resting = False
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="clawguard-events", daemon=True)
-                    self._thread.start()
                 self._changed.notify_all()
+
+    def _start(self) -> bool:
+        thread = threading.Thread(target=self._run, name="clawguard-events", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            _logger.error("no thread could be started for the receivers; the next event tries again")
+            return False
+        self._thread = thread
+        return True
 
     def _deliver_inline(self) -> None:
         here = threading.get_ident()
@@ -133,41 +152,51 @@ class EventBus:
             return  # a receiver that called back: what it did is delivered after the event under way
         self._delivering_here.add(here)
         try:
-            self._deliver_queued()
+            with self._one_at_a_time:
+                self._deliver_queued()
         finally:
             self._delivering_here.discard(here)
 
     def flush(self, timeout: float | None) -> bool:
-        """Wait until everything queued so far is delivered; False after `timeout` seconds."""
-        if threading.current_thread() is self._thread:
-            return False  # a receiver cannot wait for itself
+        """Wait until everything queued so far is delivered; False after `timeout` seconds.
+
+        A receiver cannot wait for itself: called in one, it is False at once.
+        """
+        if threading.current_thread() is self._thread or threading.get_ident() in self._delivering_here:
+            return False
         deadline = None if timeout is None else time.monotonic() + timeout
+        last = self._taken
         self.deliver()
-        with self._changed:
-            idle = self._changed.wait_for(lambda: not self._queue and not self._delivering, timeout)
+        with self._lock:
+            idle = self._changed.wait_for(lambda: self._done >= last, timeout)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return idle and self._coroutines.flush(left)
 
     def close(self, timeout: float = 2.0) -> None:
         """Deliver what is queued, for at most `timeout` seconds, and stop."""
         self.flush(timeout)
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         self._coroutines.close()
 
     def after_fork(self) -> None:
         """Begin with an empty queue in a forked child: what was queued is the parent's to deliver."""
-        self._coroutines = _CoroutineRunner(self._capacity)
+        self._coroutines = CoroutineRunner(self._capacity)
         self._begin_anew()
 
     def _run(self) -> None:
-        while not self._closed:
+        try:
+            while not self._closed:
+                self._deliver_queued()
+                time.sleep(_REST)
+                with self._lock:
+                    self._changed.wait_for(self._is_woken)
             self._deliver_queued()
-            time.sleep(_REST)
-            with self._changed:
-                self._changed.wait_for(self._is_woken)
-        self._deliver_queued()
+        finally:
+            with self._lock:  # whatever ended it, the next event starts another
+                self._thread = None
+                self._is_resting = True
 
     def _deliver_queued(self) -> None:
         while (entry := self._next()) is not None:
@@ -175,10 +204,11 @@ class EventBus:
 
     def _next(self) -> Entry | None:
         """Take the next entry, if there is one; ends the one before."""
-        with self._changed:
+        with self._lock:
+            self._done += self._delivering
             self._delivering = 0
+            self._changed.notify_all()
             if not self._queue:
-                self._changed.notify_all()
                 return None
             self._delivering = 1
             return self._queue.popleft()
@@ -204,7 +234,7 @@ class EventBus:
             failed = partial(self._failed, receiver, event)
             if inspect.iscoroutine(result) and not self._coroutines.run(receiver, result, failed):
                 self.report(_name_of(receiver), "overflow", 1)
-        except _FAILURES as error:
+        except self._failures as error:
             self._failed(receiver, event, error)
 
     def _failed(self, receiver: object, event: Event, error: BaseException) -> None:
@@ -216,84 +246,3 @@ class EventBus:
 
 def _name_of(receiver: object) -> str:
     return str(getattr(receiver, "__qualname__", type(receiver).__qualname__))
-
-
-class _CoroutineRunner:
-    """Run async receivers on the opener's loop, or on one background loop; each receiver in order."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        try:
-            self._opener: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._opener = None
-        self._background: asyncio.AbstractEventLoop | None = None
-        self._pending: dict[int, deque[tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]]] = {}
-        self._changed = threading.Condition()
-
-    def run(
-        self, receiver: object, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]
-    ) -> bool:
-        """Run a receiver's coroutine after those it was given before; False when too many wait already."""
-        with self._changed:
-            waiting = self._pending.setdefault(id(receiver), deque())
-            if len(waiting) >= self._capacity:
-                work.close()
-                return False
-            waiting.append((work, failed))
-            if len(waiting) == 1:
-                asyncio.run_coroutine_threadsafe(self._drain(id(receiver)), self._loop())
-            return True
-
-    async def _drain(self, key: int) -> None:
-        while True:
-            with self._changed:
-                if not self._pending[key]:
-                    del self._pending[key]
-                    self._changed.notify_all()
-                    return
-                work, failed = self._pending[key][0]
-            try:
-                await work
-            except _FAILURES as error:
-                failed(error)
-            with self._changed:
-                self._pending[key].popleft()
-
-    def flush(self, timeout: float | None) -> bool:
-        """Wait until every coroutine has ended; False after `timeout` seconds, at once on their own loop."""
-        if self._opener is not None and _running_loop() is self._opener:
-            return not self._pending
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._pending, timeout)
-
-    def close(self) -> None:
-        """Stop the background loop."""
-        if self._background is not None:
-            self._background.call_soon_threadsafe(self._background.stop)
-            self._background = None
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        if self._opener is not None and not self._opener.is_closed():
-            return self._opener
-        if self._background is None:
-            loop = asyncio.new_event_loop()
-            self._background = loop
-            threading.Thread(
-                target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True
-            ).start()
-        return self._background
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -16,8 +16,7 @@ MAX_NESTING = 10  # the claims, the acting agent and the eight that may stand ab
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _LONGEST_INTEGER = len(str(2**53))
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"[\[\]{}]")
+_MARK = re.compile(r'\\.|["\[\]{}]', re.S)  # an escape as one mark: linear, whatever the text
 
 
 def b64encode(data: bytes) -> bytes:
@@ -57,11 +56,14 @@ def _too_deep(text: str) -> bool:
     """Tell before any parsing whether brackets outside of strings nest too deeply; few brackets cannot."""
     if text.count("{") + text.count("[") <= MAX_NESTING:
         return False
-    depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > MAX_NESTING:
-            return True
+    depth, in_string = 0, False
+    for mark in _MARK.findall(text):
+        if mark == '"':
+            in_string = not in_string
+        elif not in_string and mark[0] != "\\":
+            depth += 1 if mark in "[{" else -1
+            if depth > MAX_NESTING:
+                return True
     return False
 
 

@@ -8,6 +8,7 @@ supersedes it. Names, parameters and docstrings are those of the plain class, by
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
@@ -82,7 +83,9 @@ def _hop_or_undo(
 
     @functools.wraps(method)
     async def call(self: _Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
-        work = asyncio.ensure_future(asyncio.to_thread(method, self._plain, *args, **kwargs))
+        # A future and no task: the end of the loop cancels tasks, and then nobody would know what was made.
+        bound = functools.partial(contextvars.copy_context().run, method, self._plain, *args, **kwargs)
+        work = asyncio.get_running_loop().run_in_executor(None, bound)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

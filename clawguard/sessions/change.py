@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -49,7 +50,8 @@ class Change:
         except BaseException as error:
             self._transaction.__exit__(type(error), error, error.__traceback__)
             raise
-        self.tx.on_commit(self._announce)
+        # No reference back to this change or its transaction: both must go the moment their block is left.
+        self.tx.on_commit(partial(self._log.announce, self.writer.written))
         return self
 
     def __exit__(
@@ -68,6 +70,3 @@ class Change:
         """Raise KeysMoved when the keys are not those that signed."""
         if self.writer.key_revision != revision:
             raise KeysMoved
-
-    def _announce(self) -> None:
-        self._log.announce(self.writer)

@@ -108,7 +108,7 @@ class Use:
     ) -> None:
         self._validator = validator
         self._token = token
-        self._require = require
+        self._require = parse_scopes(require, argument="require")
         self._finish = finish
         self._resets: list[Token[_Binding | None]] = []
         self._context: SessionContext | None = None

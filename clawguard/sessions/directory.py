@@ -69,6 +69,8 @@ class Directory:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
             raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
         params = {"workspace_id": _workspace(workspace_id), **_check_filters(filters)}
+        if live is not None and not isinstance(live, bool):
+            raise InvalidArgument("live", "must be True, False or None")
         digest = _digest(params, live)
         names = tuple(filters)
         if live is not None:
@@ -121,25 +123,27 @@ class Directory:
         In bounded batches, children before their parents, each batch an event; `progress` is told the number
         so far. With `dry_run` nothing is removed. Returns the number of sessions.
         """
+        if progress is not None and not callable(progress):
+            raise InvalidArgument("progress", "must be callable with a number")
         before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
         workspace = _workspace(workspace_id)
         total, below = 0, _AFTER_ALL
         while True:
             params = {"below": below, "workspace_id": workspace, "before": before, "limit": _BATCH}
             ids = [row[0] for row in self._store.read("session.purgeable", **params)]
-            if ids and not dry_run:
-                self._delete(ids, workspace)
-            total += len(ids)
+            total += len(ids) if dry_run or not ids else self._delete(ids, workspace)
             if progress is not None:
                 progress(total)
             if len(ids) < _BATCH:
                 return total
             below = ids[-1]
 
-    def _delete(self, ids: list[str], workspace_id: str) -> None:
+    def _delete(self, ids: list[str], workspace_id: str) -> int:
         with self._change(durable=True) as change:
-            change.tx.run_many("session.delete", [(each,) for each in ids])
-            change.writer.append("session.purged", workspace_id=workspace_id, data={"count": len(ids)})
+            count = len(change.tx.run("session.delete", ids=json.dumps(ids)))
+            if count:
+                change.writer.append("session.purged", workspace_id=workspace_id, data={"count": count})
+        return count
 
     def _line(self, statement: str, session: SessionRef) -> tuple[Session, ...]:
         session_id = session_id_of(session)

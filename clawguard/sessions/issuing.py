@@ -284,7 +284,8 @@ def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authori
     if row["expires_at"] > parent.expires_at or row["expires_at"] <= change.now:
         raise SessionEnded("ttl")
     if row["idle_timeout"] is not None:
-        change.tx.run("session.touch", id=row["parent_id"], at=change.now, now=change.now)
+        at = max(change.now, row["created_at"])  # the clock may have stepped back since the draft
+        change.tx.run("session.touch", id=row["parent_id"], at=at, now=change.now)
 
 
 def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> Any:

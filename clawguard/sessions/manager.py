@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from collections.abc import Callable, Collection
@@ -43,7 +44,7 @@ class SessionManager:
 
     def __init__(self, parts: Parts, *, sweep_every: float | None) -> None:
         self._parts = parts
-        self._verifier = Verifier(parts)
+        self._verifier = Verifier(parts, flush_every=math.inf if sweep_every is None else sweep_every)
         self._endings = Endings(parts.store, parts.change, clock=parts.clock, new_id=parts.new_id)
         self._issuing = Issuing(parts, self._endings)
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)

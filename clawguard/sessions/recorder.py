@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from clawguard.clock import SECOND, Clock
-from clawguard.errors import ClawguardError
 from clawguard.forks import call_around_fork
 from clawguard.models import SessionContext
 from clawguard.sessions.change import Change
@@ -106,7 +105,7 @@ class Recorder:
                         _write_touch(change, session_id, touch)
                     for (event_type, *_), fields in tallies:
                         change.writer.append(event_type, **fields)
-            except ClawguardError:
+            except BaseException:
                 self._put_back(touches, tallies)
                 raise
 
@@ -119,6 +118,7 @@ class Recorder:
             tally = self._tallies.setdefault(key, _Tally(fields | {"data": data}))
             tally.count += count
             first = tally.next_at == 0
+            tally.next_at = tally.next_at or self._clock.now()
         if first:
             _logger.warning("%s: %s", key[0], " ".join(filter(None, key[1:])))
             self.kick()

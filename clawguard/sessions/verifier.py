@@ -44,7 +44,7 @@ _FLUSH_EVERY = 1.0
 class Verifier:
     """Validate tokens against their rows, in any process that can open the store."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, flush_every: float = _FLUSH_EVERY) -> None:
         self._parts = parts
         self._store = parts.store
         self._cache = parts.cache
@@ -52,7 +52,8 @@ class Verifier:
         self._guard = parts.guard
         self._now = parts.clock.now
         self._log = parts.log
-        self._sweeper = Sweeper((parts.recorder.flush,), every=_FLUSH_EVERY)
+        self._flush_every = flush_every * SECOND
+        self._sweeper = Sweeper((parts.recorder.flush,), every=flush_every)
 
     @classmethod
     def open(
@@ -297,7 +298,7 @@ class Verifier:
     def _note_use(self, context: SessionContext, *, every: int, source: str | None, now: int) -> None:
         if source is not None:
             check_text(source, argument="source")
-        self._recorder.touch(context.session_id, at=now, source=source, soon=every < SECOND)
+        self._recorder.touch(context.session_id, at=now, source=source, soon=every < self._flush_every)
 
     def _refuse(self, fault: TokenFault, source: str | None) -> InvalidToken:
         """Count the fault by its source and answer as for any other."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from clawguard.errors import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
+from clawguard.store.files import sync_folder
 
-__all__ = ["APPLICATION_ID", "ReaderPool", "connect", "is_io_error", "translate"]
+__all__ = ["APPLICATION_ID", "ReaderPool", "connect", "is_io_error", "make_file", "translate"]
 
 APPLICATION_ID = 0x434C4157  # "CLAW"
 _FLOOR = (3, 37, 0)  # STRICT tables
@@ -55,6 +58,21 @@ def _set_up(connection: sqlite3.Connection, *, query_only: bool) -> None:
         raise ConfigError("the file is another application's database", hint="name another path")
 
 
+def make_file(path: Path, *, aside: Path) -> None:
+    """Make a whole empty database aside and move it into place: an empty file is never seen."""
+    aside.unlink(missing_ok=True)
+    os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    connection = sqlite3.connect(aside, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA user_version = 0")
+    finally:
+        connection.close()
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
 def is_io_error(error: sqlite3.Error) -> bool:
     """Tell whether the disk failed: after that, what a retried sync says proves nothing."""
     return _primary(error) == sqlite3.SQLITE_IOERR
@@ -77,10 +95,13 @@ def _primary(error: sqlite3.Error) -> int:
 class ReaderPool:
     """Hold read-only connections, at most `limit`, the last used first."""
 
-    def __init__(self, open_one: Callable[[], sqlite3.Connection], *, limit: int) -> None:
+    def __init__(
+        self, open_one: Callable[[], sqlite3.Connection], *, limit: int, timeout: float = 5.0
+    ) -> None:
         self._open_one = open_one
         self._idle: deque[sqlite3.Connection] = deque()
         self._limit = limit
+        self._timeout = timeout
         self._places = threading.Semaphore(limit)
         self._closed = False
 
@@ -128,11 +149,13 @@ class ReaderPool:
         return taken
 
     def _another(self) -> sqlite3.Connection:
+        deadline = time.monotonic() + self._timeout
         while not self._places.acquire(timeout=0.001):
             try:
                 return self._idle.pop()
             except IndexError:
-                continue
+                if time.monotonic() >= deadline:
+                    raise StoreBusy("no reader was free", hint="repeat the call") from None
         try:
             return self._open_one()
         except BaseException:

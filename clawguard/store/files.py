@@ -8,9 +8,16 @@ import stat
 import tempfile
 from pathlib import Path
 
-from clawguard.errors import ConfigError
+from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["check_database_file", "check_private", "prepare_folder"]
+__all__ = [
+    "absolute",
+    "check_database_file",
+    "check_private",
+    "prepare_folder",
+    "remove_folder",
+    "sync_folder",
+]
 
 _NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs"}
@@ -33,6 +40,8 @@ def prepare_folder(folder: Path, *, create: bool) -> None:
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigError("the database's folder is not a folder")
+    if status.st_uid not in (os.geteuid(), 0):
+        raise ConfigError("the database's folder belongs to another user", hint="use a folder of your own")
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         raise ConfigError("others may write in the database's folder", hint="chmod o-w that folder")
     if file_system_of(folder) in _NETWORK:
@@ -94,3 +103,29 @@ def check_database_file(path: Path) -> None:
     for side in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         if side.exists():
             check_private(side)
+
+
+def absolute(path: Path) -> Path:
+    """Return the whole path of a database; raise InvalidArgument for what no file can be called."""
+    try:
+        os.fsencode(path)
+        return path.absolute()
+    except UnicodeEncodeError:
+        raise InvalidArgument("url", "holds characters that no file name has") from None
+    except OSError:
+        raise ConfigError("the working folder is gone", hint="give an absolute path") from None
+
+
+def remove_folder(folder: Path, *, owner: int) -> None:
+    """Remove a temporary folder, unless this is a forked child of the process that owns it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder survive power loss."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

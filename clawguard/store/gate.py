@@ -12,33 +12,34 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Count who is inside; shut, it lets nobody in and waits until all are out."""
+    """Know who is inside; shut, it lets nobody in and waits until all are out."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._inside: set[int] = set()
         self._is_shut = False
 
     def enter(self) -> None:
         """Go in, waiting while the gate is shut."""
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: not self._is_shut)
-            self._inside += 1
+            self._inside.add(threading.get_ident())
 
     def leave(self) -> None:
-        """Go out."""
-        with self._changed:
-            self._inside -= 1
+        """Go out; nothing happens for a thread that is not inside."""
+        with self._lock:
+            self._inside.discard(threading.get_ident())
             self._changed.notify_all()
 
     def shut(self) -> None:
         """Let nobody in any more and wait until all are out."""
-        with self._changed:
+        with self._lock:
             self._is_shut = True
-            self._changed.wait_for(lambda: self._inside == 0)
+            self._changed.wait_for(lambda: not self._inside)
 
     def reopen(self) -> None:
         """Let everybody in again."""
-        with self._changed:
+        with self._lock:
             self._is_shut = False
             self._changed.notify_all()

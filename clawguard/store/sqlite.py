@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,18 +19,24 @@ from types import TracebackType
 from typing import Any
 
 from clawguard.clock import Clock
-from clawguard.errors import ConfigError, StoreUnavailable
+from clawguard.errors import ConfigError, StoreBusy, StoreUnavailable
 from clawguard.forks import call_around_fork
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import (
-    APPLICATION_ID,
     ReaderPool,
     connect,
     is_io_error,
+    make_file,
     translate,
 )
-from clawguard.store.files import check_database_file, check_private, prepare_folder
+from clawguard.store.files import (
+    absolute,
+    check_database_file,
+    check_private,
+    prepare_folder,
+    remove_folder,
+)
 from clawguard.store.gate import Gate
 from clawguard.store.migrate import Ledger, migrate, migrations_of
 from clawguard.store.writer_queue import WriterQueue
@@ -55,7 +62,7 @@ class SQLiteStore:
         lock_timeout: float = 5.0,
         temporary: bool = False,
     ) -> None:
-        self._path = path = path.absolute()
+        self._path = path = absolute(path)
         self._clock = clock
         self._temporary = temporary
         self._catalog = Catalog("sqlite")
@@ -78,7 +85,7 @@ class SQLiteStore:
         """Open a private database in a temporary folder that is removed at close."""
         folder = Path(tempfile.mkdtemp(prefix="clawguard-"))
         store = cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
-        weakref.finalize(store, _remove, folder, owner=os.getpid())
+        weakref.finalize(store, remove_folder, folder, owner=os.getpid())
         return store
 
     def side_file(self, name: str, /) -> Path:
@@ -114,14 +121,20 @@ class SQLiteStore:
         if self._closed:
             return
         self._closed = True
+        self._validators.close()
+        self._readers.close()
         try:
             self._queue.acquire()
         except StoreUnavailable:
-            # Another process holds the lock, so it has the file open: ours is not the last connection.
-            self._close_connections(checkpoint=False)
+            # Whoever holds the lock has the file open, so ours is not the last connection; a thread of this
+            # process that is still writing closes the writer as it lets go.
+            if not self._queue.is_held_here():
+                self._discard_writer()
         else:
             try:
-                self._close_connections(checkpoint=True)
+                if self._writer is not None:
+                    self._checkpoint("TRUNCATE")
+                self._discard_writer()
             finally:
                 self._queue.release()
         self._queue.close()
@@ -148,11 +161,36 @@ class SQLiteStore:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
+        self._here = threading.local()
         self._writer: sqlite3.Connection | None = None
         self._synchronous = -1
         self._gate = Gate()
         self._readers = ReaderPool(self._open_reader, limit=_READERS)
         self._validators = ReaderPool(self._open_reader, limit=_READERS)
+
+    def _arrive(self, transaction: SQLiteTransaction) -> None:
+        """Take the lock for a transaction and pass the gate.
+
+        A signal's exception can leave a block without its `__exit__` being run. Then the transaction is
+        forgotten without having let go, and its going is what lets go.
+        """
+        self._here.transaction = weakref.ref(transaction, lambda _: self._leave(spoilt=True))
+        self._queue.acquire()
+        self._gate.enter()
+
+    def _leave(self, *, spoilt: bool) -> None:
+        """Close a writer that must not be used again and let others write; again does nothing."""
+        if self._queue.is_mine():
+            try:
+                writer = self._writer
+                if writer is not None and (spoilt or self._closed or writer.in_transaction):
+                    self._discard_writer()
+            finally:
+                try:
+                    self._gate.leave()
+                finally:
+                    self._queue.release()
+        self._here.transaction = None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -170,32 +208,18 @@ class SQLiteStore:
             raise ConfigError(
                 f"there is no database at {self._path}", hint="open it once with SessionManager.open()"
             )
+        self._queue.open()
         self._queue.acquire()
         try:
             check_private(self.side_file("lock"))
             if not self._path.exists():
-                self._make_file()
+                make_file(self._path, aside=self.side_file("new"))
             check_database_file(self._path)
             self._migrate()
         except sqlite3.Error as error:
             raise _unreadable(error) from None
         finally:
             self._queue.release()
-
-    def _make_file(self) -> None:
-        """Make the whole file aside and move it into place: an empty one is never seen."""
-        aside = self.side_file("new")
-        aside.unlink(missing_ok=True)
-        os.close(os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        connection = sqlite3.connect(aside, isolation_level=None)
-        try:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA user_version = 0")
-        finally:
-            connection.close()
-        aside.replace(self._path)
-        _sync_folder(self._path.parent)
 
     def _migrate(self) -> None:
         connection = self._open_writer()
@@ -214,34 +238,36 @@ class SQLiteStore:
         return self._writer
 
     def _discard_writer(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _close_connections(self, *, checkpoint: bool) -> None:
-        self._validators.close()
-        self._readers.close()
-        if self._writer is not None and checkpoint:
-            self._checkpoint("TRUNCATE")
-        self._discard_writer()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _checkpoint(self, mode: str) -> None:
-        """Copy the log into the database file; give up at once where a reader stands in the way."""
+        """Copy the log into the database file; where a reader stands in the way, try again a little later."""
         writer = self._open_writer()
         try:
             writer.execute("PRAGMA busy_timeout = 0")
-            writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            [(busy, _, _)] = writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            writer.execute("PRAGMA busy_timeout = 5000")
         except sqlite3.Error:
             self._discard_writer()
         else:
-            writer.execute("PRAGMA busy_timeout = 5000")
-            self._queue.reset_commits()
+            self._queue.reset_commits(_CHECKPOINT_EVERY * 3 // 4 if busy else 0)
 
 
 class SQLiteTransaction:
     """Run one transaction on the writer connection; a context manager that holds the write lock."""
 
-    __slots__ = ("_action", "_catalog", "_changes", "_connection", "_durable", "_is_spoilt", "_store")
+    __slots__ = (
+        "__weakref__",
+        "_action",
+        "_catalog",
+        "_changes",
+        "_connection",
+        "_durable",
+        "_is_spoilt",
+        "_store",
+    )
 
     def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
         self._store = store
@@ -252,20 +278,17 @@ class SQLiteTransaction:
 
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
-        store._queue.acquire()
-        store._gate.enter()
+        if store._queue.is_mine():
+            raise StoreBusy("this thread is in the middle of a write", hint="call again when that has ended")
         try:
+            store._arrive(self)
             store._check_open()
             self._connection = store._open_writer()
-            level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
-            if store._synchronous != level:
-                self._connection.execute(f"PRAGMA synchronous = {level}")
-                store._synchronous = level
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._changes = self._connection.total_changes
+            self._begin()
         except sqlite3.Error as error:
-            self._abandon(error)
-            raise translate(error) from None
+            failure = self._failed(error)
+            self._let_go()
+            raise failure from None
         except BaseException:
             self._let_go()
             raise
@@ -285,6 +308,14 @@ class SQLiteTransaction:
             self._let_go()
         if due:
             self._checkpoint_apart()
+
+    def _begin(self) -> None:
+        level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
+        if self._store._synchronous != level:
+            self._connection.execute(f"PRAGMA synchronous = {level}")
+            self._store._synchronous = level
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._changes = self._connection.total_changes
 
     def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
         """Run a named statement: see `Transaction.run`."""
@@ -330,8 +361,8 @@ class SQLiteTransaction:
             return False
 
     def _let_go(self) -> None:
-        self._store._gate.leave()
-        self._store._queue.release()
+        """Leave nothing half done and nothing held, wherever the transaction was interrupted."""
+        self._store._leave(spoilt=self._is_spoilt)
 
     def _failed(self, error: sqlite3.Error) -> StoreUnavailable:
         self._is_spoilt = self._is_spoilt or is_io_error(error)
@@ -344,24 +375,16 @@ class SQLiteTransaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
             self._is_spoilt = True
-        if self._is_spoilt:
-            self._store._discard_writer()
-
-    def _abandon(self, error: sqlite3.Error) -> None:
-        if is_io_error(error):
-            self._store._discard_writer()
-        self._let_go()
 
     def _checkpoint_apart(self) -> None:
         """Checkpoint in a lock hold of its own, so that no writer waits for a commit and a checkpoint."""
+        store = self._store
         try:
-            self._store._queue.acquire()
+            store._arrive(self)
+            if not store._closed and store._queue.commits() >= _CHECKPOINT_EVERY:
+                store._checkpoint("RESTART")
         except StoreUnavailable:
             return  # the next commit tries again
-        self._store._gate.enter()
-        try:
-            if not self._store._closed and self._store._queue.commits() >= _CHECKPOINT_EVERY:
-                self._store._checkpoint("RESTART")
         except Exception:
             _logger.exception("a checkpoint failed; the next commit tries again")
         finally:
@@ -372,17 +395,3 @@ def _unreadable(error: sqlite3.Error) -> ConfigError | StoreUnavailable:
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return ConfigError("the file is not a whole SQLite database", hint="restore it from a backup")
     return translate(error)
-
-
-def _remove(folder: Path, *, owner: int) -> None:
-    """Remove a temporary folder, unless this is a forked child of the process that owns it."""
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from clawguard.errors import StoreBusy
+from clawguard.errors import StoreBusy, StoreUnavailable
 
 __all__ = ["WriterQueue"]
 
@@ -30,8 +30,10 @@ class WriterQueue:
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._threads = threading.Lock()
-        self._state = threading.Condition(threading.Lock())
+        self._threads = threading.RLock()  # it knows its holder: an interrupted call can tell what it holds
+        # Entered by itself: a signal's exception within Condition.__enter__ would leave it locked.
+        self._lock = threading.Lock()
+        self._state = threading.Condition(self._lock)
         self._helper: threading.Thread | None = None
         self._asked = False
         self._waiting = False
@@ -39,21 +41,46 @@ class WriterQueue:
         self._closed = False
 
     def acquire(self) -> None:
-        """Take the lock, or raise StoreBusy when it is not had within the timeout (seconds)."""
+        """Take the lock, or raise StoreBusy when it is not had within the timeout (seconds).
+
+        Raises StoreUnavailable when the lock's file cannot be opened.
+        """
+        if self.is_mine():
+            raise StoreBusy("this thread is in the middle of a write", hint="call again when that has ended")
         deadline = time.monotonic() + self._timeout
-        if not self._threads.acquire(timeout=self._timeout):
-            raise self._busy()
         try:
-            if not self._lock_file(deadline):
+            if not (self._threads.acquire(timeout=self._timeout) and self._lock_file(deadline)):
                 raise self._busy()
+        except OSError as error:
+            self.release()
+            raise StoreUnavailable(f"the lock file cannot be used ({error.strerror})") from None
         except BaseException:
-            self._threads.release()
+            self.release()
             raise
 
-    def release(self) -> None:
-        """Give the lock back and let another writer run."""
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+    def is_mine(self) -> bool:
+        """Tell whether this thread holds the lock."""
+        return bool(self._threads._is_owned())  # type: ignore[attr-defined]  # what Condition asks it too
+
+    def is_held_here(self) -> bool:
+        """Tell whether any thread of this process holds the lock."""
+        if self.is_mine() or not self._threads.acquire(blocking=False):
+            return True
         self._threads.release()
+        return False
+
+    def release(self) -> None:
+        """Give the lock back and let another writer run; nothing happens where this thread has it not."""
+        if not self.is_mine():
+            return
+        try:
+            with self._lock:
+                if self._fd >= 0 and not self._asked:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                    if self._closed:
+                        self._close_file()
+        finally:
+            self._threads.release()
         # Where there are more writers than cores, the one just woken would else wait for a time slice.
         os.sched_yield()
 
@@ -67,9 +94,9 @@ class WriterQueue:
         """Return the commits since the last checkpoint; the lock must be held."""
         return int.from_bytes(os.pread(self._fd, _COUNTER_BYTES, 0))
 
-    def reset_commits(self) -> None:
+    def reset_commits(self, count: int = 0) -> None:
         """Begin the count again; the lock must be held."""
-        self._write_counter(0)
+        self._write_counter(count)
 
     def _write_counter(self, count: int) -> None:
         os.pwrite(self._fd, count.to_bytes(_COUNTER_BYTES), 0)
@@ -80,12 +107,12 @@ class WriterQueue:
         self._begin_anew()
 
     def close(self) -> None:
-        """Close the file and end the helper; one that still waits for the lock does it when it comes back."""
-        with self._state:
+        """Close the file and end the helper; a thread that is still writing does it as it lets go."""
+        with self._lock:
             self._closed = True
             self._state.notify_all()
-            if not self._asked:
-                self._close_file()
+        if not self.is_mine() and self._threads.acquire(blocking=False):
+            self.release()
 
     def _close_file(self) -> None:
         if self._fd >= 0:
@@ -98,14 +125,15 @@ class WriterQueue:
             hint="repeat the call; a stopped or very slow writer holds it",
         )
 
-    def _open_file(self) -> None:
+    def open(self) -> None:
+        """Open the lock's file, made if it is missing: OSError where that cannot be."""
         if self._fd < 0:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self._path, flags, 0o600)
 
     def _lock_file(self, deadline: float) -> bool:
-        with self._state:
-            self._open_file()
+        with self._lock:
+            self.open()
             if not self._asked:
                 try:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,10 +144,14 @@ class WriterQueue:
             return self._wait_for_helper(deadline)
 
     def _ask_helper(self) -> None:
-        self._asked = True
         if self._helper is None:
-            self._helper = threading.Thread(target=self._help, name="clawguard-writer-queue", daemon=True)
-            self._helper.start()
+            helper = threading.Thread(target=self._help, name="clawguard-writer-queue", daemon=True)
+            try:
+                helper.start()
+            except RuntimeError:
+                raise StoreBusy("no thread could be started to wait for the lock") from None
+            self._helper = helper
+        self._asked = True
         self._state.notify_all()
 
     def _wait_for_helper(self, deadline: float) -> bool:
@@ -137,10 +169,10 @@ class WriterQueue:
 
     def _help(self) -> None:
         """Wait for the file lock whenever asked; hand it over, or let go when nobody waits any more."""
-        state = self._state
-        while self._wait_to_be_asked(state):
+        lock, state = self._lock, self._state
+        while self._wait_to_be_asked(lock, state):
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            with state:
+            with lock:
                 self._asked = False
                 if self._waiting:
                     self._granted = True
@@ -150,7 +182,7 @@ class WriterQueue:
                 if self._closed:
                     self._close_file()
 
-    def _wait_to_be_asked(self, state: threading.Condition) -> bool:
-        with state:
+    def _wait_to_be_asked(self, lock: threading.Lock, state: threading.Condition) -> bool:
+        with lock:
             state.wait_for(lambda: self._asked or self._closed)
             return self._asked

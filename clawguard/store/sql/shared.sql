@@ -282,7 +282,8 @@ WHERE id < :below AND workspace_id = :workspace_id AND ended_at IS NOT NULL
 ORDER BY id DESC LIMIT :limit;
 
 -- name: session.delete
-DELETE FROM sessions WHERE id = :id AND ended_at IS NOT NULL;
+-- Remove a batch of tombstones; another process may have removed some of them.
+DELETE FROM sessions WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS NOT NULL RETURNING id;
 
 -- name: event.insert
 -- Link one event to the chain.

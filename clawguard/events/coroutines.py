@@ -1,0 +1,130 @@
+"""Async receivers: run on the opener's event loop, or on one background loop; each in its own order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+__all__ = ["CoroutineRunner"]
+
+_Work = tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]
+
+
+class _Line(NamedTuple):
+    """Hold what one receiver has still to do, and the loop it does it on."""
+
+    loop: asyncio.AbstractEventLoop
+    waiting: deque[_Work]
+
+
+class CoroutineRunner:
+    """Run what async receivers return, each receiver's one after the other."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._opener = _running_loop()
+        self._background: asyncio.AbstractEventLoop | None = None
+        self._lines: dict[int, _Line] = {}
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+
+    def run(
+        self, receiver: object, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]
+    ) -> bool:
+        """Run a receiver's coroutine after those it was given before; False when too many wait already."""
+        key = id(receiver)
+        with self._lock:
+            line = self._lines.get(key)
+            if line is not None and line.loop.is_closed():
+                self._abandon(key)
+                line = None
+            if line is not None and len(line.waiting) >= self._capacity:
+                work.close()
+                return False
+            if line is None:
+                line = self._lines[key] = _Line(self._loop(), deque())
+                asyncio.run_coroutine_threadsafe(self._drain(key, line), line.loop)
+            line.waiting.append((work, failed))
+            return True
+
+    async def _drain(self, key: int, line: _Line) -> None:
+        try:
+            while (work := self._first(key, line)) is not None:
+                await _do(*work)
+                with self._lock:
+                    line.waiting.popleft()
+        except BaseException:  # the loop is ending: what is left has nowhere to run
+            self._abandon(key)
+            raise
+
+    def _first(self, key: int, line: _Line) -> _Work | None:
+        with self._lock:
+            if line.waiting:
+                return line.waiting[0]
+            del self._lines[key]
+            self._changed.notify_all()
+            return None
+
+    def _abandon(self, key: int) -> None:
+        """Give up what a receiver has still to do, and report each as failed."""
+        with self._lock:
+            line = self._lines.pop(key, None)
+            self._changed.notify_all()
+        for work, failed in line.waiting if line is not None else ():
+            work.close()
+            failed(asyncio.CancelledError())
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until every coroutine has ended; False after `timeout` seconds, at once on their own loop."""
+        for key, line in list(self._lines.items()):
+            if line.loop.is_closed():
+                self._abandon(key)
+        here = _running_loop()
+        if here is not None and here in (self._opener, self._background):
+            return not self._lines
+        with self._lock:
+            return self._changed.wait_for(lambda: not self._lines, timeout)
+
+    def close(self) -> None:
+        """Stop the background loop."""
+        if self._background is not None:
+            self._background.call_soon_threadsafe(self._background.stop)
+            self._background = None
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        if self._opener is not None and not self._opener.is_closed():
+            return self._opener
+        if self._background is None:
+            loop = asyncio.new_event_loop()
+            self._background = loop
+            threading.Thread(
+                target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True
+            ).start()
+        return self._background
+
+
+async def _do(work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]) -> None:
+    try:
+        await work
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        failed(error)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
