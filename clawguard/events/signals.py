@@ -186,17 +186,15 @@ class EventBus:
         self._begin_anew()
 
     def _run(self) -> None:
-        try:
-            while not self._closed:
+        while not self._closed:
+            try:
                 self._deliver_queued()
-                time.sleep(_REST)
-                with self._lock:
-                    self._changed.wait_for(self._is_woken)
-            self._deliver_queued()
-        finally:
-            with self._lock:  # whatever ended it, the next event starts another
-                self._thread = None
-                self._is_resting = True
+            except BaseException:  # a failure whose report failed too: nothing may end this thread
+                continue
+            time.sleep(_REST)
+            with self._lock:
+                self._changed.wait_for(self._is_woken)
+        self._deliver_queued()
 
     def _deliver_queued(self) -> None:
         while (entry := self._next()) is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from clawguard import InvalidArgument, Session, SessionManager
 from tests.clocks import FakeClock
+from tests.openers import open_manager
 
 
 def ids(sessions: Any) -> list[str]:
@@ -186,6 +188,26 @@ def test_purge_takes_whole_old_trees_and_is_an_event(manager: SessionManager, cl
     assert [each.data["count"] for each in purged] == [2]
     assert manager.create("a", scopes="x", request_id="r").id != old.id
     assert manager.events.verify()
+
+
+def test_two_purges_at_once_count_each_tombstone_once(tmp_path: Any) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    clock = FakeClock()
+    with open_manager(path, clock=clock) as one, open_manager(path, clock=clock) as other:
+        for _ in range(20):
+            one.end(one.create("a", scopes="x"))
+        clock.advance(10)
+        read = one._parts.store.read
+
+        def read_late(name: str, *given: Any, **params: Any) -> Any:
+            rows = read(name, *given, **params)
+            if name == "session.purgeable":
+                assert other.sessions.purge(1) == 20
+            return rows
+
+        with patch.object(one._parts.store, "read", read_late):
+            assert one.sessions.purge(1) == 0
+        assert [event.data for event in one.events.read(types="session.purged")] == [{"count": 20}]
 
 
 def test_purge_works_in_bounded_batches(manager: SessionManager, clock: FakeClock) -> None:

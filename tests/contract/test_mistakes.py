@@ -20,6 +20,7 @@ from clawguard import (
     InvalidArgument,
     InvalidToken,
     NoSession,
+    ScopeSet,
     SessionManager,
     TokenSuperseded,
     Verifier,
@@ -63,6 +64,36 @@ Call = Callable[[SessionManager], object]
 def test_a_mistake_is_an_invalid_argument_with_a_hint(manager: SessionManager, call: Call, told: str) -> None:
     with pytest.raises(InvalidArgument, match=told):
         call(manager)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda m: m.events.read(session_id="\ud800"), "session_id"),
+        (lambda m: m.events.read(cause_id=object()), "cause_id"),
+        (lambda m: m.events.follow(session_id="\ud800"), "session_id"),
+        (lambda m: m.events.follow(timeout="x"), "timeout"),
+        (lambda m: m.events.follow(poll="x"), "poll"),
+        (lambda m: m.events.flush("x"), "timeout"),
+        (lambda m: m.events.verify(progress=5), "progress"),
+        (lambda m: m.sessions.purge(0, progress=5), "progress"),
+        (lambda m: m.sessions.page(live="no"), "live"),
+        (lambda m: m.activity.set_name(m.create("a", scopes="x"), 0), "name"),
+        (lambda m: ScopeSet(5), "scopes"),  # type: ignore[arg-type]
+        (lambda m: SessionManager.open("/tmp/\ud800"), "url"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(manager: SessionManager, call: Call, argument: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        call(manager)
+    assert caught.value.argument == argument
+
+
+def test_an_iterable_that_can_be_read_once_is_read_once(manager: SessionManager) -> None:
+    use = manager.use(manager.create("a", scopes="x").token, require=(each for each in ["admin:all"]))
+    for _ in range(2):
+        with pytest.raises(InsufficientScope):
+            use.__enter__()
 
 
 @pytest.mark.parametrize("text", [str(uuid.uuid4()), "Bearer a.b.c", "a.b.c"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -181,3 +182,161 @@ def test_flushing_on_the_openers_own_loop_does_not_deadlock() -> None:
         return early is False and bus.flush(60)
 
     assert asyncio.run(main())
+
+
+class Stop(BaseException):
+    """What no `except Exception` catches."""
+
+
+def test_no_exception_ends_the_dispatching() -> None:
+    bus = EventBus(dispatch="thread")
+    reports = Reports(bus)
+    heard: list[int] = []
+
+    def stop(event: Event) -> None:
+        raise Stop
+
+    bus.on("*", stop)
+    bus.on("*", lambda event: heard.append(event.seq))
+    send(bus, 1, 2)
+    send(bus, 3)
+    assert bus.flush(60)
+    assert heard == [1, 2, 3]
+    assert sum(count for _, error, count in reports.lines if error == "Stop") == 3
+    bus.close()
+
+
+def test_not_even_a_failure_that_cannot_be_reported_ends_the_dispatching(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus = EventBus(dispatch="thread")
+    heard: list[int] = []
+    bus.on("*", lambda event: heard.append(event.seq))
+    hand_out, broken = bus._hand_out, [True]
+
+    def break_once(event: Event) -> None:
+        if broken.pop() if broken else False:
+            raise Stop
+        hand_out(event)
+
+    monkeypatch.setattr(bus, "_hand_out", break_once)
+    send(bus, 1)
+    send(bus, 2)
+    assert bus.flush(60)
+    send(bus, 3)
+    assert bus.flush(60)
+    assert heard == [2, 3]
+    bus.close()
+
+
+def test_where_no_thread_can_be_started_the_next_event_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = EventBus(dispatch="thread")
+    heard: list[int] = []
+    bus.on("*", lambda event: heard.append(event.seq))
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        send(bus, 1)
+    send(bus, 2)
+    assert bus.flush(60)
+    assert heard == [1, 2]
+    bus.close()
+
+
+def test_an_inline_receiver_does_not_wait_for_itself() -> None:
+    bus = EventBus(dispatch="inline")
+    answers: list[bool] = []
+    bus.on("*", lambda event: answers.append(bus.flush(None)))
+    send(bus, 1)
+    assert answers == [False]
+
+
+def test_inline_receivers_of_many_threads_hear_in_order() -> None:
+    bus = EventBus(dispatch="inline")
+    heard: list[int] = []
+
+    def hear(event: Event) -> None:
+        time.sleep(0.0005)
+        heard.append(event.seq)
+
+    bus.on("*", hear)
+    bus.queue([entry(seq) for seq in range(1, 41)])
+    threads = [threading.Thread(target=bus.deliver) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert heard == list(range(1, 41))
+
+
+def test_an_async_receiver_may_flush() -> None:
+    bus = EventBus(dispatch="thread")
+    answers: list[bool] = []
+
+    async def hear(event: Event) -> None:
+        answers.append(bus.flush(None))
+
+    bus.on("*", hear)
+    send(bus, 1)
+    assert bus.flush(60)
+    send(bus, 2)
+    assert bus.flush(60)
+    assert len(answers) == 2
+    bus.close()
+
+
+def test_what_waits_on_a_loop_that_ended_is_reported_and_the_receiver_lives_on() -> None:
+    heard: list[int] = []
+
+    async def hear(event: Event) -> None:
+        if event.seq < 4:
+            await asyncio.sleep(60)
+        heard.append(event.seq)
+
+    async def life() -> tuple[EventBus, Reports]:
+        bus = EventBus(dispatch="inline")
+        bus.on("*", hear)
+        send(bus, 1, 2, 3)
+        await asyncio.sleep(0.01)
+        return bus, Reports(bus)
+
+    bus, reports = asyncio.run(life())
+    assert sum(count for _, error, count in reports.lines if error == "CancelledError") == 3
+    send(bus, 4)
+    assert bus.flush(60)
+    assert heard == [4]
+    bus.close()
+
+
+def test_a_bound_method_can_be_taken_off() -> None:
+    class Listener:
+        def hear(self, event: Event) -> None:
+            pytest.fail("heard")
+
+    bus = EventBus(dispatch="inline")
+    listener = Listener()
+    bus.on("*", listener.hear)
+    bus.off(listener.hear)
+    send(bus, 1)
+
+
+def test_flushing_under_a_stream_waits_only_for_what_was_there() -> None:
+    bus = EventBus(dispatch="thread", capacity=100_000)
+    over = threading.Event()
+    bus.on("*", lambda event: over.wait(0.0005))
+    numbers = iter(range(1, 1_000_000))
+
+    def stream() -> None:
+        while not over.is_set():
+            send(bus, next(numbers), next(numbers))
+            over.wait(0.0002)
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    assert bus.flush(60)
+    over.set()
+    thread.join()
+    bus.close()

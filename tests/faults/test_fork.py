@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from clawguard import SessionEnded, SessionManager
+from clawguard import SessionEnded, SessionManager, StoreUnavailable
 from tests.faults.lab import CONTEXT, Acks, acknowledged, assert_whole, crew, report, rows, sizes, store_of
 
 PATIENCE = 15.0
 
 
-def in_child(work: Callable[[], None]) -> int:
+def in_child(work: Callable[[], object]) -> int:
     """Fork, do it, and leave at once; return the child's number."""
     pid = os.fork()
     if pid == 0:
@@ -202,11 +203,11 @@ def test_three_generations_each_sweep_and_write(tmp_path: Path) -> None:
     path = tmp_path / "db" / "clawguard.db"
     with SessionManager.open(path, sweep_every=0.05) as manager:
         due = manager.create("due-0", scopes="a", ttl=0.2)
-        connections = {id(store_of(manager)._writer)}
+        inherited = [store_of(manager)._writer]  # kept, so that no other object takes its address
 
         def live(generation: int) -> None:
             create_validate_revoke(manager, f"generation-{generation}")
-            assert id(store_of(manager)._writer) not in connections or generation == 0
+            assert generation == 0 or all(store_of(manager)._writer is not each for each in inherited)
             mine = manager.create(f"due-{generation}", scopes="a", ttl=0.2)
             deadline = time.monotonic() + 5.0
             while manager.get_session(mine).ended_at is None:  # nobody asks for it: the sweeper records it
@@ -214,7 +215,7 @@ def test_three_generations_each_sweep_and_write(tmp_path: Path) -> None:
                 time.sleep(0.02)
             assert "clawguard-sweeper" in {thread.name for thread in threading.enumerate()}
             if generation < 3:
-                connections.add(id(store_of(manager)._writer))
+                inherited.append(store_of(manager)._writer)
                 assert ended_well(in_child(lambda: live(generation + 1)))
 
         live(0)
@@ -272,3 +273,35 @@ def test_forks_in_the_middle_of_everything(tmp_path: Path, forks: int) -> None:
 
 def void(_: object) -> None:
     """Take a result and give none."""
+
+
+def test_threads_that_fork_at_once_take_turns(tmp_path: Path) -> None:
+    with SessionManager.open(tmp_path / "db" / "clawguard.db", sweep_every=None) as manager:
+        session = manager.create("parent", scopes="a")
+        manager.validate(session.token)
+        ended: list[bool | None] = []
+
+        def fork_often() -> None:
+            for _ in range(40):
+                ended.append(ended_well(in_child(lambda: manager.validate(session.token))))
+
+        threads = [threading.Thread(target=fork_often, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE * 6)
+        assert ended == [True] * 120
+        assert manager.validate(session.token).session_id == session.id
+
+
+def test_what_cannot_be_opened_in_a_child_is_a_typed_error(tmp_path: Path) -> None:
+    with SessionManager.open(tmp_path / "db" / "clawguard.db", sweep_every=None) as manager:
+
+        def child() -> None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+            for call in (lambda: manager.create("a", scopes="x"), lambda: manager.revoke("b")):
+                with pytest.raises(StoreUnavailable):
+                    call()
+            manager.close()
+
+        assert ended_well(in_child(child))

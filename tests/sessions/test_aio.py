@@ -96,6 +96,19 @@ def test_the_rest_is_passed_on(path: Path) -> None:
     asyncio.run(life())
 
 
+def test_creates_that_the_end_of_the_loop_cancels_leave_nothing_live(path: Path) -> None:
+    with SessionManager.open(path) as plain:
+
+        async def life() -> None:
+            manager = AsyncSessionManager(plain)
+            tasks = [asyncio.create_task(manager.create("a", scopes="x")) for _ in range(5)]
+            await asyncio.sleep(0)
+            assert len(tasks) == 5
+
+        asyncio.run(life())
+        assert plain.active_count() == 0
+
+
 def test_a_cancelled_create_leaves_nothing_live(path: Path) -> None:
     async def life() -> None:
         async with AsyncSessionManager.open(path) as manager:
