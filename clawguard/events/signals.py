@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ FailureReport = Callable[[str, str, int], None]
 
 _logger = logging.getLogger("clawguard.events")
 _CAPACITY = 10_000
+_LOOK_AGAIN = 1.0  # seconds; a signal's exception can strike between the flag and the wake-up
 _REST = 0.002  # seconds; a stream of events wakes the thread once in so long, not once an event
 _FAILURES = (Exception, SystemExit, asyncio.CancelledError)  # what a caller's own thread survives
 
@@ -187,13 +189,11 @@ class EventBus:
 
     def _run(self) -> None:
         while not self._closed:
-            try:
+            with suppress(BaseException):  # a failure whose report failed too: nothing may end this thread
                 self._deliver_queued()
-            except BaseException:  # a failure whose report failed too: nothing may end this thread
-                continue
             time.sleep(_REST)
             with self._lock:
-                self._changed.wait_for(self._is_woken)
+                self._changed.wait_for(self._is_woken, _LOOK_AGAIN)
         self._deliver_queued()
 
     def _deliver_queued(self) -> None:

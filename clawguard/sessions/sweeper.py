@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from clawguard.forks import call_around_fork
 
@@ -23,7 +25,7 @@ class Sweeper:
         call_around_fork(self)
 
     def _begin_anew(self) -> None:
-        self._wake = threading.Event()
+        self._wakes: SimpleQueue[None] = SimpleQueue()  # an Event, set in Python, a signal could leave locked
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -32,12 +34,16 @@ class Sweeper:
         """Start the thread, unless `every` is None: then the chores are the owner's to run."""
         with self._starting:
             if self._every is not None and self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._run, name="clawguard-sweeper", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="clawguard-sweeper", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def kick(self) -> None:
         """Have the chores run now rather than at the next turn."""
-        self._wake.set()
+        if self._every is None:
+            return
+        if self._wakes.empty():
+            self._wakes.put(None)
         if self._thread is None:
             self.start()
 
@@ -45,7 +51,7 @@ class Sweeper:
         """Stop the thread and wait for the chore under way."""
         with self._starting:
             self._stopped = True
-        self._wake.set()
+        self._wakes.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
@@ -58,8 +64,8 @@ class Sweeper:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(self._every)
-            self._wake.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=self._every)
             if self._stopped:
                 return
             for chore in self._chores:

@@ -206,7 +206,7 @@ def test_no_exception_ends_the_dispatching() -> None:
     bus.close()
 
 
-def test_not_even_a_failure_that_cannot_be_reported_ends_the_dispatching(
+def test_a_failure_that_cannot_even_be_reported_does_no_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bus = EventBus(dispatch="thread")
