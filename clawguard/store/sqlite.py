@@ -46,7 +46,7 @@ __all__ = ["SQLiteStore"]
 _logger = logging.getLogger("clawguard.store")
 
 _CHECKPOINT_EVERY = 256
-_ROWS_A_COMMIT = 10  # a commit of many rows counts for more, so that the log stays small under a sweep
+_ROWS_A_COMMIT = 5  # a commit of many rows counts for more, so that the log stays small under a sweep
 _READERS = 16
 
 

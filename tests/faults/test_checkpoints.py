@@ -94,4 +94,4 @@ def test_a_commit_of_many_rows_counts_for_more(tmp_path: Path) -> None:
             manager.delegate(root, "helper", scopes="a")
         before = queue.commits()
         manager.revoke(root)
-        assert queue.commits() - before == 1 + 102 // 10
+        assert queue.commits() - before == 1 + 102 // 5
