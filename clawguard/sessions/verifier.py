@@ -291,8 +291,8 @@ class Verifier:
                 raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice), any_of=True)
 
     def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
-        entry.next_touch = now + entry.touch_every
         self._note_use(entry.context, every=entry.touch_every, source=source, now=now)
+        entry.next_touch = now + entry.touch_every
         entry.source = source or entry.source
 
     def _note_use(self, context: SessionContext, *, every: int, source: str | None, now: int) -> None:

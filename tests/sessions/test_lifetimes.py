@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawguard import ClockError, SessionEnded, SessionManager, requires
+from clawguard import ClockError, InvalidArgument, SessionEnded, SessionManager, requires
 from clawguard.clock import SECOND, to_microseconds
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -193,6 +193,19 @@ def test_what_a_bound_session_does_counts_as_use_and_a_watch_does_not() -> None:
                     manager.recheck(watched.as_context())
                 manager.prune_expired()
         assert (manager.get_session(busy).cause, manager.get_session(watched).cause) == (None, "idle")
+
+
+def test_a_refused_source_does_not_spend_the_touch() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made = manager.create("a", scopes="x", ttl=1_000, idle_timeout=20)
+        clock.advance(10)
+        with pytest.raises(InvalidArgument, match="source"):
+            manager.validate(made.token, source="a\nb")
+        manager.validate(made.token)
+        manager.prune_expired()
+        clock.advance(15)
+        assert cause_of(manager, made.token) is None
 
 
 # the clock
