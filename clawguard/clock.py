@@ -11,6 +11,7 @@ from typing import Protocol
 from clawguard.errors import InvalidArgument
 
 __all__ = [
+    "LONGEST",
     "SECOND",
     "Clock",
     "IdFactory",
@@ -24,7 +25,7 @@ __all__ = [
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
-_LONGEST = 3_653 * 86_400 * SECOND  # ten years
+LONGEST = 3_653 * 86_400 * SECOND  # ten years: what asks for more is a slip
 
 IdFactory = Callable[[int], str]
 
@@ -84,13 +85,13 @@ def microseconds(duration: object, *, argument: str, least: int = 1) -> int:
     if isinstance(duration, timedelta):
         ticks = duration // _TICK
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        if not -_LONGEST < duration * SECOND < _LONGEST:  # also false for NaN
+        if not -LONGEST < duration * SECOND < LONGEST:  # also false for NaN
             raise InvalidArgument(argument, "must be a finite number of seconds, at most ten years")
         ticks = round(duration * SECOND)
     else:
         raise InvalidArgument(argument, "must be seconds (int or float) or a timedelta")
     if ticks < least:
         raise InvalidArgument(argument, "must be more than 0 seconds" if least else "must not be negative")
-    if ticks > _LONGEST:
+    if ticks > LONGEST:
         raise InvalidArgument(argument, "must be at most ten years")
     return ticks

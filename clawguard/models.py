@@ -33,6 +33,7 @@ __all__ = [
     "SessionContext",
     "State",
     "check_metadata",
+    "check_progress",
     "check_text",
 ]
 
@@ -304,6 +305,12 @@ def check_text(value: object, *, argument: str) -> str:
     if not 0 < len(value) <= MAX_TEXT or not value.isprintable():
         raise InvalidArgument(argument, f"must be 1 to {MAX_TEXT} printable characters")
     return value
+
+
+def check_progress(progress: object) -> None:
+    """Raise InvalidArgument for a progress callback that could not be called, before any work is done."""
+    if progress is not None and not callable(progress):
+        raise InvalidArgument("progress", "must be callable with a number")
 
 
 def check_metadata(value: object, *, argument: str = "metadata") -> str:

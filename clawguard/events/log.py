@@ -17,7 +17,7 @@ from clawguard.events.entries import Entry
 from clawguard.events.signals import EventBus
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
-from clawguard.models import Event, check_text
+from clawguard.models import Event, check_progress, check_text
 from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
@@ -173,8 +173,7 @@ class EventLog:
         `progress` is told the number of entries read so far. What was cut off at the end shows only
         against a count and head that were noted elsewhere.
         """
-        if progress is not None and not callable(progress):
-            raise InvalidArgument("progress", "must be callable with a number")
+        check_progress(progress)
         return walk(self._links(progress), start=self._genesis)
 
     def flush(self, timeout: float | None = None) -> bool:

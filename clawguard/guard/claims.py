@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clawguard.clock import LONGEST, SECOND
 from clawguard.errors import InvalidArgument
 from clawguard.guard.faults import TokenFault
 from clawguard.models import Actor, check_text
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "check_claims", "load_model", "read_claims"]
 
 MAX_ACTORS = 8  # a session of depth 8 has eight above it
-MAX_LIFETIME = 3_653 * 86_400  # ten years, in seconds: what asks for more is a slip
+MAX_LIFETIME = LONGEST // SECOND  # in seconds
 
 _AGENT = "agent:"
 

@@ -14,7 +14,7 @@ from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 
-__all__ = ["Use", "bound_actor", "current_session", "requires"]
+__all__ = ["Use", "Validator", "bound_actor", "current_session", "requires"]
 
 _WATCH_EVERY = 0.25
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
-from clawguard.models import STATES, Page, Session, check_text
+from clawguard.models import STATES, Page, Session, check_progress, check_text
 from clawguard.sessions.change import Change
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.references import SessionRef, session_id_of
@@ -123,8 +123,7 @@ class Directory:
         In bounded batches, children before their parents, each batch an event; `progress` is told the number
         so far. With `dry_run` nothing is removed. Returns the number of sessions.
         """
-        if progress is not None and not callable(progress):
-            raise InvalidArgument("progress", "must be callable with a number")
+        check_progress(progress)
         before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
         workspace = _workspace(workspace_id)
         total, below = 0, _AFTER_ALL

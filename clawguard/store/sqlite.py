@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from clawguard.clock import Clock
-from clawguard.errors import ConfigError, StoreBusy, StoreUnavailable
+from clawguard.errors import ConfigError, StoreUnavailable
 from clawguard.forks import call_around_fork
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog
@@ -278,8 +278,7 @@ class SQLiteTransaction:
 
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
-        if store._queue.is_mine():
-            raise StoreBusy("this thread is in the middle of a write", hint="call again when that has ended")
+        store._queue.check_not_mine()
         try:
             store._arrive(self)
             store._check_open()
@@ -344,9 +343,9 @@ class SQLiteTransaction:
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._failed(error)
+            failure = self._failed(error, committing=True)
             self._roll_back()
-            raise translate(error, committing=True) from None
+            raise failure from None
 
     def _after_commit(self) -> bool:
         """Do what follows a commit and tell whether a checkpoint is due; the commit stands whatever fails."""
@@ -364,9 +363,9 @@ class SQLiteTransaction:
         """Leave nothing half done and nothing held, wherever the transaction was interrupted."""
         self._store._leave(spoilt=self._is_spoilt)
 
-    def _failed(self, error: sqlite3.Error) -> StoreUnavailable:
+    def _failed(self, error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:
         self._is_spoilt = self._is_spoilt or is_io_error(error)
-        return translate(error)
+        return translate(error, committing=committing)
 
     def _roll_back(self) -> None:
         """Undo what was done; after an I/O error the connection is not trusted any further."""

@@ -45,8 +45,7 @@ class WriterQueue:
 
         Raises StoreUnavailable when the lock's file cannot be opened.
         """
-        if self.is_mine():
-            raise StoreBusy("this thread is in the middle of a write", hint="call again when that has ended")
+        self.check_not_mine()
         deadline = time.monotonic() + self._timeout
         try:
             if not (self._threads.acquire(timeout=self._timeout) and self._lock_file(deadline)):
@@ -61,6 +60,11 @@ class WriterQueue:
     def is_mine(self) -> bool:
         """Tell whether this thread holds the lock."""
         return bool(self._threads._is_owned())  # type: ignore[attr-defined]  # what Condition asks it too
+
+    def check_not_mine(self) -> None:
+        """Raise StoreBusy where this thread holds the lock already."""
+        if self.is_mine():
+            raise StoreBusy("this thread is in the middle of a write", hint="call again when that has ended")
 
     def is_held_here(self) -> bool:
         """Tell whether any thread of this process holds the lock."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from clawguard.errors import ClawguardError
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
-from clawguard.sessions.current import Use
+from clawguard.sessions.current import Use, Validator
 from clawguard.web.bearer import REFUSED, Refusal, carries_token, read_bearer, refusal_for
 
 if TYPE_CHECKING:
@@ -26,16 +26,13 @@ ENVIRON_KEY = "clawguard.session"
 _MAX_SOURCE = 255
 
 
-class Checker(Protocol):
+class Checker(Validator, Protocol):
     """Check a token and say where it came from: a `Verifier` or a `SessionManager`."""
 
     def validate(
         self, token_or_context: str | SessionContext, /, *, require: Scopes = ..., source: str | None = ...
     ) -> SessionContext:
         """Return the context as it now stands, or raise."""
-
-    def recheck(self, context: SessionContext, /) -> None:
-        """Raise as `validate` does, without counting it as activity."""
 
 
 class ClawguardMiddleware:
