@@ -32,7 +32,7 @@ def canonical(body: Mapping[str, Any]) -> str:
     Floats and integers beyond 2^53 are refused (InvalidArgument): their canonical form differs from
     Python's, and no event of ours needs them.
     """
-    return to_json(_sorted(body)).decode()
+    return to_json(_in_order(body)).decode()
 
 
 def _sorted(value: Any) -> Any:
@@ -42,8 +42,8 @@ def _sorted(value: Any) -> Any:
         if not -_SAFE_INTEGER < value < _SAFE_INTEGER:
             raise InvalidArgument("data", "holds an integer beyond 2^53")
         return value
-    if isinstance(value, Mapping):
-        return {name: _sorted(value[name]) for name in _in_order(value)}
+    if isinstance(value, dict):
+        return _in_order(value)
     if isinstance(value, list | tuple):
         return [_sorted(each) for each in value]
     raise InvalidArgument(
@@ -51,11 +51,17 @@ def _sorted(value: Any) -> Any:
     )
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
+def _in_order(body: Mapping[str, Any]) -> dict[str, Any]:
     """Sort by UTF-16 code units (RFC 8785, 3.2.3); for ASCII, which ours are, that is the plain order."""
-    if "".join(names).isascii():
-        return sorted(names)
-    return sorted(names, key=lambda name: name.encode("utf-16-be"))
+    names = sorted(body) if "".join(body).isascii() else sorted(body, key=_utf16)
+    return {
+        name: value if type(value := body[name]) is str else _sorted(value)  # most are plain strings
+        for name in names
+    }
+
+
+def _utf16(name: str) -> bytes:
+    return name.encode("utf-16-be")
 
 
 Link = tuple[int, bytes, bytes, int]

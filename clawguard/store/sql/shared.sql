@@ -145,12 +145,6 @@ UPDATE sessions SET version = version + 1,
 WHERE id IN (SELECT id FROM below)
 RETURNING {ended_columns};
 
--- name: session.claim_due
--- Record the natural ends of a batch of due sessions, the longest due first.
-UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
-WHERE id IN (SELECT id FROM sessions WHERE ended_at IS NULL AND due_at <= :now ORDER BY due_at LIMIT :limit)
-RETURNING {ended_columns};
-
 -- name: session.signed_by
 -- The next batch of unended sessions whose token a key signed.
 SELECT id FROM sessions WHERE id > :after AND ended_at IS NULL AND kid = :kid ORDER BY id LIMIT :limit;

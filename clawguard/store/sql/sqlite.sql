@@ -6,6 +6,12 @@ INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name
 -- name: migration.list
 SELECT number, digest FROM migrations ORDER BY number;
 
+-- name: session.claim_due
+-- Record the natural ends of a batch of due sessions, the longest due first.
+UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
+WHERE rowid IN (SELECT rowid FROM sessions WHERE ended_at IS NULL AND due_at <= :now ORDER BY due_at LIMIT :limit)
+RETURNING {ended_columns};
+
 -- name: session.parents_among
 -- Which of these sessions have children that have not ended.
 SELECT DISTINCT parent_id FROM sessions
