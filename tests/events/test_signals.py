@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -340,3 +342,31 @@ def test_flushing_under_a_stream_waits_only_for_what_was_there() -> None:
     over.set()
     thread.join()
     bus.close()
+
+
+def test_many_threads_add_and_remove_receivers_at_once() -> None:
+    bus, turns = EventBus(dispatch="inline"), threading.Barrier(8)
+    heard: list[tuple[int, int]] = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def hear(who: tuple[int, int], _: Event) -> None:
+        heard.append(who)
+
+    def add(thread: int) -> None:
+        turns.wait()
+        for number in range(100):
+            left = bus.on("session.*", partial(hear, (thread, number)))
+            bus.on("session.*", partial(hear, (thread, -1 - number)))
+            bus.off(left)
+
+    try:
+        threads = [threading.Thread(target=add, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    send(bus, 1)
+    assert sorted(heard) == sorted((thread, -1 - number) for thread in range(8) for number in range(100))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,26 @@ def test_a_reader_in_the_way_costs_no_call_and_the_log_shrinks_once_it_is_gone(t
             manager.create("agent", scopes="a")
         assert log.stat().st_size <= pinned * 3
     assert not log.exists() or log.stat().st_size == 0
+
+
+def test_a_stopped_checkpoint_is_tried_again_after_a_quarter_of_the_commits(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    with SessionManager.open(path, sweep_every=None) as manager:
+        manager.create("agent", scopes="a")
+        reader = connect(path, query_only=True)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sessions").fetchone()
+        counts = []
+        for _ in range(EVERY * 2):
+            manager.create("agent", scopes="a")
+            counts.append(writer_queue_of(manager).commits())
+        reader.close()
+    stopped = [number for number, count in enumerate(counts) if number and count < counts[number - 1]]
+    assert {counts[number] for number in stopped} == {EVERY * 3 // 4}
+    assert [later - sooner for sooner, later in pairwise(stopped)] == [EVERY // 4] * (len(stopped) - 1)
+    assert len(stopped) >= 4
 
 
 def test_a_commit_of_many_rows_counts_for_more(tmp_path: Path) -> None:

@@ -50,15 +50,15 @@ def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path, kills: int) -> N
         with crew() as start:
             workers = [start(load, path, acks) for acks in files]
             wait_for(*files)
-            for worker in workers:  # the second goes on for a while: the dead one's lock must not stay behind
+            for worker, acks in zip(workers, files, strict=True):
                 time.sleep(chance.uniform(0.001, 0.12))
                 assert worker.process.is_alive(), worker.result()
-                worker.kill()
-        said = [each for acks in files for each in acknowledged(acks)]
-        lost += count_lost(path, said)
-        events = assert_whole(path)
-        for what, *_ in said:
-            totals[what] += 1
+                worker.kill()  # the second goes on meanwhile: the dead one's lock must not stay behind
+                said = acknowledged(acks)
+                lost += count_lost(path, said)
+                events = assert_whole(path)
+                for what, *_ in said:
+                    totals[what] += 1
     report("G-DURABLE, G-AUDIT", kills=kills // 2 * 2, **totals, lost=lost, events=events)
     assert lost == 0
     assert min(totals.values()) > 0

@@ -167,3 +167,13 @@ def test_closing_twice_does_nothing_even_after_a_failure(tmp_path: Path) -> None
     with locked(path):
         manager.close()
     manager.close()
+
+
+def test_a_flood_of_refusals_asks_for_one_flush() -> None:
+    with open_manager() as manager:
+        kicks: list[None] = []
+        manager._parts.recorder.kick = lambda: kicks.append(None)
+        for _ in range(50):
+            with pytest.raises(InvalidToken):
+                manager.validate("nonsense", source="10.0.0.1")
+        assert len(kicks) == 1

@@ -93,6 +93,17 @@ def test_a_pool_lends_the_last_used_first_and_never_more_than_its_limit() -> Non
         each.close()
 
 
+def test_a_caller_that_finds_no_reader_free_is_told_so_in_time() -> None:
+    connection = sqlite3.connect(":memory:")
+    pool = ReaderPool(lambda: connection, limit=1, timeout=0.05)
+    pool.take()
+    with pytest.raises(StoreBusy, match="no reader was free"):
+        pool.take()
+    pool.give(connection)
+    assert pool.take() is connection
+    connection.close()
+
+
 @pytest.mark.parametrize("pool", ["_readers", "_validators"])
 def test_bad_text_costs_no_reader(path: Path, pool: str) -> None:
     with open_manager(path) as manager:

@@ -348,3 +348,11 @@ def test_the_database_is_an_ordinary_sqlite_file(path: Path) -> None:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert database.execute("SELECT count(*) FROM sessions").fetchone() == (40,)
     assert sqlite3.sqlite_version_info >= (3, 37)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4_711, -1)
+    with pytest.raises(ConfigError, match="folder belongs to another user"):
+        open_manager(tmp_path / "clawguard.db")
+    assert list(tmp_path.iterdir()) == []
