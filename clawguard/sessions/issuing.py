@@ -289,15 +289,10 @@ def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authori
 
 
 def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> Any:
-    """Move the row to the next generation; None when it has moved already."""
-    if ahead.parent_id is not None:
-        parent = _ends_of(change, ahead.parent_id)
-        if parent is None or parent.cause is not None:
-            raise SessionDue(ahead.id)
-        if parent.due_at <= change.now:
-            raise SessionDue(ahead.parent_id)
-        if ahead.idle_timeout is not None:
-            change.tx.run("session.touch", id=ahead.parent_id, at=change.now, now=change.now)
+    """Move the row to its next generation, which is activity of its whole line; None when it moved already.
+
+    The row alone decides: it ended with its parent, and its end is never later than the parent's.
+    """
     row = change.one(
         "session.advance",
         id=ahead.id,
@@ -313,6 +308,8 @@ def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> An
         if current is not None and current.cause is None and current.due_at <= change.now:
             raise SessionDue(ahead.id)
         return None
+    if ahead.parent_id is not None and ahead.idle_timeout is not None:
+        change.tx.run("session.touch", id=ahead.parent_id, at=change.now, now=change.now)
     change.writer.append(
         "session.refreshed",
         session_id=ahead.id,
