@@ -6,10 +6,12 @@ ClawguardError
 │   ├── TokenSuperseded          a newer token of the session exists
 │   ├── SessionEnded             genuine, but over: cause, reason
 │   ├── NoSession                no session is bound here
-│   └── InsufficientScope        lacks a scope: required, missing
+│   ├── InsufficientScope        lacks a scope: required, missing
+│   └── PolicyDenied             the policy or the host forbids it: action, reason, decision
 ├── DelegationRefused            a child asked for more than its parent has: missing
 ├── SessionNotFound              no such session
 ├── KeyInUse                     a live session holds the key: session_id
+├── LimitReached                 the agent has as many live sessions as it may: limit
 ├── InvalidArgument              (also a ValueError) which argument and why
 ├── ConfigError                  files, keys or settings are not as they must be
 ├── ClockError                   the clock stands below what the log has seen
@@ -33,8 +35,10 @@ __all__ = [
     "InvalidArgument",
     "InvalidToken",
     "KeyInUse",
+    "LimitReached",
     "NoSession",
     "OutcomeUnknown",
+    "PolicyDenied",
     "SessionEnded",
     "SessionNotFound",
     "StoreBusy",
@@ -141,6 +145,21 @@ class InsufficientScope(AccessDenied):
         self.missing = missing
 
 
+class PolicyDenied(AccessDenied):
+    """Refuse what the policy or the host forbids: an action, a role, an agent that is disabled.
+
+    `decision` is the `Decision` behind it where one was asked for.
+    """
+
+    code = "policy_denied"
+
+    def __init__(self, action: str, reason: str, *, decision: Any = None) -> None:
+        super().__init__(f"{action} is denied: {reason}")
+        self.action = action
+        self.reason = reason
+        self.decision = decision
+
+
 class DelegationRefused(ClawguardError):
     """Refuse a delegation that would give more than the parent has; `missing` lists the scopes it lacks."""
 
@@ -173,6 +192,17 @@ class KeyInUse(ClawguardError):
         )
         self.key = key
         self.session_id = session_id
+
+
+class LimitReached(ClawguardError):
+    """Refuse a session to an agent that has as many live ones in its workspace as it may: `limit`."""
+
+    code = "limit_reached"
+
+    def __init__(self, agent_id: str, limit: int) -> None:
+        super().__init__(f"{agent_id} has {limit} live sessions, as many as it may", hint="end one first")
+        self.agent_id = agent_id
+        self.limit = limit
 
 
 class InvalidArgument(ClawguardError, ValueError):

@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
 from pydantic_core import to_json
 
 from clawguard.clock import SECOND, to_datetime
-from clawguard.errors import InvalidArgument
+from clawguard.errors import InvalidArgument, PolicyDenied
 from clawguard.scopes import ScopeSet, parse_scopes
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "STATES",
     "Actor",
     "Cause",
+    "Decision",
     "Event",
     "Inspection",
     "IssuedSession",
@@ -47,6 +48,7 @@ CAUSES: tuple[str, ...] = get_args(Cause)
 STATES: tuple[str, ...] = get_args(State)
 
 MAX_TEXT = 255
+MASK = "***"
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 32
 
@@ -284,6 +286,55 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Say whether an action is allowed, and why; true when it is.
+
+    `rule` names the rule that decided, `reason` is a short code or the rule's own text, `masked_fields` what
+    of a record may not be shown, `policy` the digest of the policy that was asked.
+    """
+
+    allowed: bool
+    action: str
+    reason: str
+    rule: str | None = None
+    masked_fields: tuple[str, ...] = ()
+    policy: str
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+    def require(self) -> Decision:
+        """Return the decision; raise PolicyDenied where it is a denial."""
+        if not self.allowed:
+            raise PolicyDenied(self.action, self.reason, decision=self)
+        return self
+
+    def mask(self, record: Any) -> Any:
+        """Return a copy of a record, or a list of them, with every masked field's value as `***`.
+
+        A dot leads into an object or into each of a list's. Raises PolicyDenied where it is a denial.
+        """
+        self.require()
+        return _masked(record, self.masked_fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the decision as JSON-ready values."""
+        return _json_ready(self)
+
+
+def _masked(value: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_masked(each, names) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    copy = {}
+    for name, each in value.items():
+        below = tuple(path[len(name) + 1 :] for path in names if path.startswith(f"{name}."))
+        copy[name] = MASK if name in names else _masked(each, below)
+    return copy
 
 
 class Inspection(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["MAX_SCOPES", "ScopeSet", "Scopes", "check_scope", "parse_scopes"]
+__all__ = ["EVERYTHING", "MAX_SCOPES", "ScopeSet", "Scopes", "check_scope", "parse_scopes"]
 
 MAX_SCOPES = 256
 _MAX_TEXT = 8_192
@@ -118,6 +118,12 @@ class ScopeSet:
         kept = {scope for scope in self if scope in other} | {scope for scope in other if scope in self}
         return ScopeSet._of_checked(kept)
 
+    def union(self, other: ScopeSet) -> ScopeSet:
+        """Return what either set covers."""
+        return ScopeSet._of_checked((*self, *other)) if self.missing(other) else self
+
+
+EVERYTHING = ScopeSet(("*",))
 
 Scopes = str | ScopeSet | Iterable[str]
 
