@@ -14,6 +14,7 @@ __all__ = [
     "LONGEST",
     "SECOND",
     "Clock",
+    "Duration",
     "IdFactory",
     "SystemClock",
     "microseconds",
@@ -27,6 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 LONGEST = 3_653 * 86_400 * SECOND  # ten years: what asks for more is a slip
 
+Duration = float | timedelta
 IdFactory = Callable[[int], str]
 
 

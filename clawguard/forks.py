@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["ForkAware", "call_around_fork"]
+
+_logger = logging.getLogger("clawguard.store")
 
 
 class ForkAware(Protocol):
@@ -54,8 +57,12 @@ class _Registry:
     def _call(self, name: str) -> None:
         for reference in self._owners:
             action: Callable[[], None] | None = getattr(reference(), name, None)
-            if action is not None:
+            if action is None:
+                continue
+            try:
                 action()
+            except Exception:  # the next owner's locks must be made anew all the same
+                _logger.exception("%s of %s failed", name, type(reference()).__name__)
 
 
 _registry = _Registry()

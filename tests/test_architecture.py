@@ -64,7 +64,7 @@ STATEMENT = re.compile(
 HOUSEKEEPING = re.compile(
     r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH)\b(?![:=])"
 )
-HOUSEKEEPERS = {f"clawguard/store/{name}.py" for name in ("connections", "migrate", "sqlite")}
+HOUSEKEEPERS = {f"clawguard/store/{name}.py" for name in ("connections", "migrate", "sqlite", "transaction")}
 
 FunctionDef = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -6,10 +6,12 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 __all__ = ["CoroutineRunner"]
 
+_Key = tuple[int, int]
 _Work = tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]
 
 
@@ -27,7 +29,7 @@ class CoroutineRunner:
         self._capacity = capacity
         self._opener = _running_loop()
         self._background: asyncio.AbstractEventLoop | None = None
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[_Key, _Line] = {}
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
@@ -35,45 +37,59 @@ class CoroutineRunner:
         self, receiver: object, work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]
     ) -> bool:
         """Run a receiver's coroutine after those it was given before; False when too many wait already."""
-        key = id(receiver)
+        key = _identity(receiver)
         with self._lock:
             line = self._lines.get(key)
             if line is not None and line.loop.is_closed():
-                self._abandon(key)
+                self._abandon(key, line)
                 line = None
             if line is not None and len(line.waiting) >= self._capacity:
                 work.close()
                 return False
             if line is None:
-                line = self._lines[key] = _Line(self._loop(), deque())
-                asyncio.run_coroutine_threadsafe(self._drain(key, line), line.loop)
+                line = _Line(self._loop(), deque())
+                self._begin(key, line)
             line.waiting.append((work, failed))
             return True
 
-    async def _drain(self, key: int, line: _Line) -> None:
+    def _begin(self, key: _Key, line: _Line) -> None:
+        drain = self._drain(key, line)
+        try:
+            asyncio.run_coroutine_threadsafe(drain, line.loop)
+        except RuntimeError:  # the loop was closed since it was asked
+            drain.close()
+            raise
+        self._lines[key] = line
+
+    async def _drain(self, key: _Key, line: _Line) -> None:
         try:
             while (work := self._first(key, line)) is not None:
                 await _do(*work)
                 with self._lock:
                     line.waiting.popleft()
         except BaseException:  # the loop is ending: what is left has nowhere to run
-            self._abandon(key)
+            self._abandon(key, line)
             raise
 
-    def _first(self, key: int, line: _Line) -> _Work | None:
+    def _first(self, key: _Key, line: _Line) -> _Work | None:
         with self._lock:
             if line.waiting:
                 return line.waiting[0]
-            del self._lines[key]
-            self._changed.notify_all()
+            self._forget(key, line)
             return None
 
-    def _abandon(self, key: int) -> None:
+    def _forget(self, key: _Key, line: _Line) -> None:
+        if self._lines.get(key) is line:  # a line on a loop that ended may have a successor
+            del self._lines[key]
+            self._changed.notify_all()
+
+    def _abandon(self, key: _Key, line: _Line) -> None:
         """Give up what a receiver has still to do, and report each as failed."""
         with self._lock:
-            line = self._lines.pop(key, None)
-            self._changed.notify_all()
-        for work, failed in line.waiting if line is not None else ():
+            self._forget(key, line)
+            given_up = list(line.waiting)
+            line.waiting.clear()
+        for work, failed in given_up:
             work.close()
             failed(asyncio.CancelledError())
 
@@ -81,7 +97,7 @@ class CoroutineRunner:
         """Wait until every coroutine has ended; False after `timeout` seconds, at once on their own loop."""
         for key, line in list(self._lines.items()):
             if line.loop.is_closed():
-                self._abandon(key)
+                self._abandon(key, line)
         here = _running_loop()
         if here is not None and here in (self._opener, self._background):
             return not self._lines
@@ -90,25 +106,40 @@ class CoroutineRunner:
 
     def close(self) -> None:
         """Stop the background loop."""
-        if self._background is not None:
-            self._background.call_soon_threadsafe(self._background.stop)
-            self._background = None
+        background, self._background = self._background, None
+        if background is not None:
+            with suppress(RuntimeError):  # a receiver has ended it already
+                background.call_soon_threadsafe(background.stop)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         if self._opener is not None and not self._opener.is_closed():
             return self._opener
-        if self._background is None:
-            loop = asyncio.new_event_loop()
-            self._background = loop
-            threading.Thread(
-                target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True
-            ).start()
+        if self._background is None or self._background.is_closed():
+            self._background = _start_loop()
         return self._background
+
+
+def _identity(receiver: object) -> _Key:
+    """Return what stays the same of a receiver: a bound method that is held weakly is made anew each time."""
+    return id(getattr(receiver, "__self__", None)), id(getattr(receiver, "__func__", receiver))
+
+
+def _start_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        loop.close()
+        raise
+    return loop
 
 
 async def _do(work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]) -> None:
     try:
         await work
+    except GeneratorExit:  # the loop has ended, and what was left on it is being collected
+        raise
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

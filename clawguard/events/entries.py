@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from clawguard.clock import to_datetime
@@ -19,7 +20,7 @@ class Entry(NamedTuple):
     body: dict[str, Any]
 
     def event(self) -> Event:
-        """Return the record of this entry."""
+        """Return a record of this entry, which shares nothing with another one."""
         body = self.body
         get = body.get
         return Event(
@@ -36,7 +37,7 @@ class Entry(NamedTuple):
             cause=get("cause"),
             reason=get("reason"),
             cause_id=get("cause_id"),
-            data=get("data", {}),
+            data=deepcopy(get("data", {})),
             prev_hash=self.previous.hex(),
             hash=self.digest.hex(),
         )

@@ -10,14 +10,15 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from clawguard.clock import SECOND, IdFactory, microseconds
+from clawguard.checks import check_progress, check_text
+from clawguard.clock import SECOND, Duration, IdFactory, microseconds
 from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
 from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
 from clawguard.events.entries import Entry
 from clawguard.events.signals import EventBus
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
-from clawguard.models import Event, check_progress, check_text
+from clawguard.models import Event
 from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
@@ -148,24 +149,23 @@ class EventLog:
         after: int | None = None,
         types: str | Sequence[str] | None = None,
         session_id: str | None = None,
-        timeout: float | None = None,
-        poll: float = 0.1,
+        timeout: Duration | None = None,
+        poll: Duration = 0.1,
     ) -> Follower:
         """Return an iterator, plain and async, over the events after a number (None: from now on).
 
         It hears every process. It goes on until the log is closed, or `timeout` seconds brought nothing.
         """
         _check_read(after=after or 0, limit=1)
-        for name, seconds in (("timeout", timeout), ("poll", poll)):
-            if seconds is not None:
-                microseconds(seconds, argument=name, least=0)
+        patience = _seconds(timeout, argument="timeout")
+        rest = microseconds(poll, argument="poll", least=0) / SECOND
         _filters(types=types, session_id=session_id, cause_id=None)
         start = self.last()[0] if after is None else after
 
         def read(after: int) -> list[Event]:
             return self.read(after=after, types=types, session_id=session_id, limit=_MAX_LIMIT)
 
-        return Follower(read, self._wait, lambda: self._closed, after=start, timeout=timeout, poll=poll)
+        return Follower(read, self._wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
 
     def verify(self, *, progress: Callable[[int], None] | None = None) -> Verification:
         """Walk the whole log and report the first fault: a gap, a wrong genesis, a broken link or column.
@@ -176,11 +176,9 @@ class EventLog:
         check_progress(progress)
         return walk(self._links(progress), start=self._genesis)
 
-    def flush(self, timeout: float | None = None) -> bool:
+    def flush(self, timeout: Duration | None = None) -> bool:
         """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
-        if timeout is not None:
-            microseconds(timeout, argument="timeout", least=0)
-        return self._bus.flush(timeout)
+        return self._bus.flush(_seconds(timeout, argument="timeout"))
 
     def close(self) -> None:
         """End every follower."""
@@ -253,15 +251,20 @@ class Follower:
         return self
 
     async def __anext__(self) -> Event:
-        while not self._fetch():
+        # In a thread: before events are given out, a write may have to stand behind them, and that may wait.
+        while not self._ready and not await asyncio.to_thread(self._fetch):
             if self._is_over():
                 raise StopAsyncIteration
             await asyncio.sleep(self._poll)
         return self._pop()
 
     def _fetch(self) -> bool:
-        if not self._ready and not self._is_closed():
-            self._ready = self._read(self._after)[::-1]
+        try:
+            if not self._ready and not self._is_closed():
+                self._ready = self._read(self._after)[::-1]
+        except StoreUnavailable:
+            if not self._is_closed():
+                raise
         return bool(self._ready)
 
     def _is_over(self) -> bool:
@@ -273,6 +276,10 @@ class Follower:
         self._after = event.seq
         self._idle_since = time.monotonic()
         return event
+
+
+def _seconds(duration: Duration | None, *, argument: str) -> float | None:
+    return None if duration is None else microseconds(duration, argument=argument, least=0) / SECOND
 
 
 def _check_read(*, after: int, limit: int) -> None:

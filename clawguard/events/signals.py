@@ -96,6 +96,7 @@ class EventBus:
         self._delivering_here: set[int] = set()
         self._one_at_a_time = threading.Lock()
         self._closed = False
+        self._is_over = False
 
     @property
     def wanted(self) -> bool:
@@ -154,8 +155,12 @@ class EventBus:
             return  # a receiver that called back: what it did is delivered after the event under way
         self._delivering_here.add(here)
         try:
-            with self._one_at_a_time:
-                self._deliver_queued()
+            # Its holder delivers what this thread queued as well: a receiver of its may wait for this thread.
+            while self._queue and self._one_at_a_time.acquire(blocking=False):
+                try:
+                    self._deliver_queued()
+                finally:
+                    self._one_at_a_time.release()
         finally:
             self._delivering_here.discard(here)
 
@@ -170,7 +175,8 @@ class EventBus:
         last = self._taken
         self.deliver()
         with self._lock:
-            idle = self._changed.wait_for(lambda: self._done >= last, timeout)
+            self._changed.wait_for(lambda: self._done >= last or self._is_over, timeout)
+            idle = self._done >= last
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return idle and self._coroutines.flush(left)
 
@@ -179,6 +185,7 @@ class EventBus:
         self.flush(timeout)
         with self._lock:
             self._closed = True
+            self._is_over = self._thread is None
             self._changed.notify_all()
         self._coroutines.close()
 
@@ -194,11 +201,15 @@ class EventBus:
             time.sleep(_REST)
             with self._lock:
                 self._changed.wait_for(self._is_woken, _LOOK_AGAIN)
-        self._deliver_queued()
+        with suppress(BaseException):
+            self._deliver_queued()
+        with self._lock:
+            self._is_over = True
+            self._changed.notify_all()
 
     def _deliver_queued(self) -> None:
         while (entry := self._next()) is not None:
-            self._hand_out(entry.event())
+            self._hand_out(entry)
 
     def _next(self) -> Entry | None:
         """Take the next entry, if there is one; ends the one before."""
@@ -218,13 +229,15 @@ class EventBus:
         self._is_resting = not woken
         return woken
 
-    def _hand_out(self, event: Event) -> None:
+    def _hand_out(self, entry: Entry) -> None:
+        """Call each receiver with a record of its own: what one does to its data, no other sees."""
+        event_type = entry.body["type"]
         for types, receiver in self._patterns:
-            if event.type in types:
-                self._call(receiver, event)
-        signal = self.signals[signal_name(event.type)]
+            if event_type in types:
+                self._call(receiver, entry.event())
+        signal = self.signals[signal_name(event_type)]
         for receiver in [] if signal.is_muted else list(signal.receivers_for(self.sender)):
-            self._call(receiver, event, self.sender)
+            self._call(receiver, entry.event(), self.sender)
 
     def _call(self, receiver: Callable[..., Any], event: Event, *sender: object) -> None:
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from clawguard.checks import check_text
 from clawguard.clock import LONGEST, SECOND
 from clawguard.errors import InvalidArgument
 from clawguard.guard.faults import TokenFault
-from clawguard.models import Actor, check_text
+from clawguard.models import Actor
 from clawguard.scopes import ScopeSet, parse_scopes
 
 if TYPE_CHECKING:

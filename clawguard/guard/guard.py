@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from clawguard.checks import check_text
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.claims import Claims, load_model
 from clawguard.guard.keys import KeyRing, SigningKey
 from clawguard.guard.tokens import decode, encode
-from clawguard.models import Session, check_text
+from clawguard.models import Session
 
 __all__ = ["Guard"]
 

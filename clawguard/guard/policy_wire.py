@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
-from clawguard.models import check_text
 from clawguard.scopes import parse_scopes
 
 __all__ = ["ConditionModel", "GrantModel", "PolicyModel", "RoleModel", "RuleModel", "TaskModel"]

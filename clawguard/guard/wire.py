@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from clawguard.models import check_text
+from clawguard.checks import check_text
 
 __all__ = ["AccessClaims", "ActorClaim"]
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from clawguard.checks import check_metadata, check_text
 from clawguard.clock import Clock, microseconds
 from clawguard.errors import InvalidArgument, SessionEnded, SessionNotFound
-from clawguard.models import STATES, JSONObject, Session, State, check_metadata, check_text
+from clawguard.models import STATES, JSONObject, Session, State
 from clawguard.sessions.change import Change, SessionDue
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, optional_text
 from clawguard.sessions.ending import Endings

@@ -79,7 +79,11 @@ def _hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
 def _hop_or_undo(
     method: Plain[SessionManager, P, IssuedSession], undo: Callable[[SessionManager, IssuedSession], object]
 ) -> Awaited[SessionManager, P, IssuedSession]:
-    """Await a method that issues a token; when the caller is cancelled meanwhile, undo what it made."""
+    """Await a method that issues a token; when the caller is cancelled meanwhile, undo what it made.
+
+    A call with a `request_id` is left as it is: it may be repeated, and may have answered with a session that
+    was made before.
+    """
 
     @functools.wraps(method)
     async def call(self: _Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
@@ -89,7 +93,8 @@ def _hop_or_undo(
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.shield(_undo(work, functools.partial(undo, self._plain)))
+            if kwargs.get("request_id") is None:
+                await asyncio.shield(_undo(work, functools.partial(undo, self._plain)))
             raise
 
     return call

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import logging
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from clawguard.clock import Clock
+from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
 from clawguard.store import Row, Store, Transaction
 
 __all__ = ["Change", "KeysMoved", "SessionDue"]
+
+_logger = logging.getLogger("clawguard.sessions")
 
 
 class KeysMoved(Exception):
@@ -24,6 +28,16 @@ class SessionDue(Exception):
     def __init__(self, session_id: str) -> None:
         super().__init__(session_id)
         self.session_id = session_id
+
+
+def _log_ends(written: list[Entry]) -> None:
+    ended = [entry.body for entry in written if entry.body["type"] == "session.expired"]
+    if ended:
+        first = ended[0]
+        with suppress(Exception):  # the change stands, whatever becomes of what is said of it
+            _logger.info(
+                "ended %d session(s), the first %s: %s", len(ended), first["session_id"], first["cause"]
+            )
 
 
 class Change:
@@ -60,6 +74,7 @@ class Change:
         self._transaction.__exit__(kind, error, trace)
         if kind is None:
             self._log.after_commit()
+            _log_ends(self.writer.written)
 
     def one(self, name: str, /, **params: Any) -> Row | None:
         """Run a statement and return its first row, if any."""

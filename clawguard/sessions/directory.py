@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from clawguard.checks import check_progress, check_text
 from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
-from clawguard.models import STATES, Page, Session, check_progress, check_text
+from clawguard.models import STATES, Page, Session
 from clawguard.sessions.change import Change
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.references import SessionRef, session_id_of

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from clawguard.checks import check_metadata, check_text
 from clawguard.clock import microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, TokenSuperseded
-from clawguard.models import Actor, JSONObject, check_metadata, check_text, decode_actors, encode_actors
+from clawguard.models import Actor, JSONObject, decode_actors, encode_actors
 from clawguard.scopes import ScopeSet, parse_scopes
 
 __all__ = [

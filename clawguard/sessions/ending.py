@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,6 @@ from clawguard.store import Row, Store
 
 __all__ = ["Endings"]
 
-_logger = logging.getLogger("clawguard.sessions")
 _BATCH = 500
 _STEP = 100
 _HOLD = SECOND // 50  # what one batch of a sweep may take of the write lock, before its commit
@@ -149,8 +147,6 @@ class Endings:
 
     def _record(self, change: Change, rows: list[Row], *, cause_id: str | None = None) -> None:
         change.writer.append_many("session.expired", [_fields(row, cause_id) for row in rows])
-        if rows:
-            _logger.info("ended %d session(s), the first %s: %s", len(rows), rows[0][0], rows[0][5])
 
 
 def _fields(row: Row, cause_id: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from clawguard.clock import Clock, to_datetime
-from clawguard.errors import ConfigError, StoreUnavailable
+from clawguard.errors import ClawguardError, ConfigError
 from clawguard.guard import (
     Algorithm,
     Guard,
@@ -159,17 +159,20 @@ class Keys:
             change.writer.append(
                 "key.rotated", cause="key" if emergency else None, data={"kid": active, "previous": old}
             )
-        self._keychain.reload()
-        if emergency:
-            self._end_compromised(old)
-        return next(key for key in self.list() if key.kid == active)
+        self._follow_up(old if emergency else None)
+        return KeyInfo(active, wanted, "active", None)
 
-    def _end_compromised(self, kid: str) -> None:
-        """End what the key signed; none of it is accepted any more, so what is left may wait for `prune`."""
+    def _follow_up(self, compromised: str | None) -> None:
+        """Take up the new keys, and end what a compromised one signed; the rotation stands whatever fails.
+
+        The next validate takes them up as well, and accepts none of what is left to end for `prune`.
+        """
         try:
-            self._end_signed(kid)
-        except StoreUnavailable as error:
-            _logger.error("not every session of the compromised key is recorded as ended yet: %s", error)
+            self._keychain.reload()
+            if compromised is not None:
+                self._end_signed(compromised)
+        except ClawguardError as error:
+            _logger.error("the keys were rotated, but what follows is not finished yet: %s", error)
 
     def prune(self) -> None:
         """Stop verifying with keys whose last token has ended, and finish an emergency cut short."""

@@ -6,16 +6,16 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Collection
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from clawguard.clock import SECOND, Clock, microseconds
+from clawguard.checks import check_text
+from clawguard.clock import SECOND, Clock, Duration, microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
 from clawguard.guard import KekSource
-from clawguard.models import Inspection, IssuedSession, JSONObject, Session, SessionContext, check_text
+from clawguard.models import Inspection, IssuedSession, JSONObject, Session, SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, bound_actor
@@ -31,7 +31,6 @@ from clawguard.sessions.verifier import Verifier
 
 __all__ = ["SessionManager"]
 
-Duration = float | timedelta
 R = TypeVar("R", bound=Receiver)
 
 

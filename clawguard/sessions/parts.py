@@ -7,14 +7,15 @@ import logging
 import os
 import uuid
 from collections.abc import Collection
+from contextlib import ExitStack
 from typing import NamedTuple
 
+from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
 from clawguard.events.log import SCHEMA_VERSION, EventLog
 from clawguard.events.signals import Dispatch, EventBus
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
-from clawguard.models import check_text
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
 from clawguard.sessions.keychain import Keychain, insert_key, load_ring
@@ -28,6 +29,7 @@ _logger = logging.getLogger("clawguard.sessions")
 _DEFAULT_URL = ".clawguard/clawguard.db"
 _DEFAULT_AUDIENCE = "clawguard"
 _CACHE_CAPACITY = 65_536
+_LAST_CALL = 2.0  # seconds that receivers have at close
 
 
 class Parts(NamedTuple):
@@ -49,13 +51,19 @@ class Parts(NamedTuple):
 
     def close(self) -> None:
         """Write what was gathered, deliver what is queued, and let go of the store."""
+        with ExitStack() as steps:  # from the last to the first, each whatever became of the others
+            steps.callback(self.bus.close)
+            steps.callback(self.store.close)
+            steps.callback(self.log.close)
+            steps.callback(self._write_last)
+
+    def _write_last(self) -> None:
+        """Write what was gathered, the failures of the last receivers too."""
+        self.bus.flush(_LAST_CALL)
         try:
             self.recorder.flush()
         except ClawguardError as error:
             _logger.error("what was gathered last could not be written: %s", error)
-        self.bus.close()
-        self.log.close()
-        self.store.close()
 
 
 def open_parts(

@@ -52,7 +52,7 @@ class Recorder:
 
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a receiver called from within a flush may ask for another
         self._touches: dict[str, _Touch] = {}
         self._tallies: dict[tuple[str, ...], _Tally] = {}
 

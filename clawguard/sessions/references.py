@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
-from clawguard.models import Session, SessionContext, check_text
+from clawguard.models import Session, SessionContext
 
 __all__ = ["SessionRef", "session_id_of"]
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Literal
 
+from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock
 from clawguard.errors import (
     AccessDenied,
@@ -21,7 +22,7 @@ from clawguard.errors import (
 from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION, EventLog
 from clawguard.guard import Claims, TokenFault
 from clawguard.guard.tokens import MAX_TOKEN
-from clawguard.models import Inspection, Session, SessionContext, check_text
+from clawguard.models import Inspection, Session, SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.current import Use

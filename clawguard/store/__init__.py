@@ -74,7 +74,7 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
     else:
         raise InvalidArgument(
             "url",
-            f"is not one that is supported: {url[:32]!r}",
+            f"is of a kind that is not supported: {(scheme if separator else url.partition(':')[0])[:32]!r}",
             hint="write a path, sqlite:///relative.db or sqlite:////absolute.db",
         )
     return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)

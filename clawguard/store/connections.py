@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 from clawguard.errors import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
 from clawguard.store.files import sync_folder
 
-__all__ = ["APPLICATION_ID", "ReaderPool", "connect", "is_io_error", "make_file", "translate"]
+__all__ = ["APPLICATION_ID", "Connection", "connect", "is_io_error", "make_file", "translate"]
 
 APPLICATION_ID = 0x434C4157  # "CLAW"
 _FLOOR = (3, 37, 0)  # STRICT tables
@@ -30,12 +26,16 @@ _PRAGMAS = {
 }
 
 
-def connect(path: Path, *, query_only: bool = False) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that can be counted without being held."""
+
+
+def connect(path: Path, *, query_only: bool = False) -> Connection:
     """Open an existing database and read back every setting; raise ConfigError where one did not take."""
     if sqlite3.sqlite_version_info < _FLOOR:
         raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old", hint="use 3.37 or later")
     uri = f"{path.resolve().as_uri()}?mode=rw"
-    connection = sqlite3.connect(
+    connection = Connection(
         uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
@@ -90,74 +90,3 @@ def translate(error: sqlite3.Error, *, committing: bool = False) -> StoreUnavail
 
 def _primary(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-
-
-class ReaderPool:
-    """Hold read-only connections, at most `limit`, the last used first."""
-
-    def __init__(
-        self, open_one: Callable[[], sqlite3.Connection], *, limit: int, timeout: float = 5.0
-    ) -> None:
-        self._open_one = open_one
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._limit = limit
-        self._timeout = timeout
-        self._places = threading.Semaphore(limit)
-        self._closed = False
-
-    def take(self) -> sqlite3.Connection:
-        """Return a connection for this caller alone; it must be given back or dropped."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._another()
-
-    def give(self, connection: sqlite3.Connection) -> None:
-        """Put a connection back; one that was out when the pool was closed is closed now."""
-        self._idle.append(connection)
-        if self._closed:
-            self.close()
-
-    def drop(self, connection: sqlite3.Connection) -> None:
-        """Close a connection that failed, and make room for another."""
-        connection.close()
-        self._places.release()
-
-    def close(self) -> None:
-        """Close what is idle, and each connection still out as it comes back."""
-        self._closed = True
-        for connection in self.take_all():
-            connection.close()
-
-    def come_to_rest(self) -> None:
-        """Close every connection, waiting for those in use, and let nobody take one until `go_on`."""
-        for _ in range(self._limit):
-            while not self._places.acquire(timeout=0.001):
-                for connection in self.take_all():
-                    connection.close()
-
-    def go_on(self) -> None:
-        """Let connections be taken again."""
-        self._places.release(self._limit)
-
-    def take_all(self) -> list[sqlite3.Connection]:
-        """Empty the pool and return what was idle in it."""
-        taken = []
-        while self._idle:
-            taken.append(self._idle.pop())
-            self._places.release()
-        return taken
-
-    def _another(self) -> sqlite3.Connection:
-        deadline = time.monotonic() + self._timeout
-        while not self._places.acquire(timeout=0.001):
-            try:
-                return self._idle.pop()
-            except IndexError:
-                if time.monotonic() >= deadline:
-                    raise StoreBusy("no reader was free", hint="repeat the call") from None
-        try:
-            return self._open_one()
-        except BaseException:
-            self._places.release()
-            raise

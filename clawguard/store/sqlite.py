@@ -13,9 +13,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from clawguard.clock import Clock
@@ -24,9 +22,8 @@ from clawguard.forks import call_around_fork
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import (
-    ReaderPool,
+    Connection,
     connect,
-    is_io_error,
     make_file,
     translate,
 )
@@ -39,14 +36,14 @@ from clawguard.store.files import (
 )
 from clawguard.store.gate import Gate
 from clawguard.store.migrate import Ledger, migrate, migrations_of
+from clawguard.store.readers import ReaderPool
+from clawguard.store.transaction import CHECKPOINT_EVERY, SQLiteTransaction
 from clawguard.store.writer_queue import WriterQueue
 
 __all__ = ["SQLiteStore"]
 
 _logger = logging.getLogger("clawguard.store")
 
-_CHECKPOINT_EVERY = 256
-_ROWS_A_COMMIT = 5  # a commit of many rows counts for more, so that the log stays small under a sweep
 _READERS = 16
 
 
@@ -69,6 +66,7 @@ class SQLiteStore:
         self._steps = migrations_of("sqlite")
         self._queue = WriterQueue(self.side_file("lock"), timeout=lock_timeout)
         self._closed = False
+        self._inherited: tuple[Connection, ...] = ()
         self._begin_anew()
         try:
             self._open(create=create)
@@ -83,8 +81,15 @@ class SQLiteStore:
     @classmethod
     def in_memory(cls, *, clock: Clock, lock_timeout: float = 5.0) -> SQLiteStore:
         """Open a private database in a temporary folder that is removed at close."""
-        folder = Path(tempfile.mkdtemp(prefix="clawguard-"))
-        store = cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="clawguard-"))
+        except OSError as error:
+            raise ConfigError(f"there is no usable temporary folder ({error.strerror})") from None
+        try:
+            store = cls(folder / "clawguard.db", clock=clock, lock_timeout=lock_timeout, temporary=True)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         weakref.finalize(store, remove_folder, folder, owner=os.getpid())
         return store
 
@@ -132,10 +137,12 @@ class SQLiteStore:
                 self._discard_writer()
         else:
             try:
+                self._gate.enter()  # a fork in another thread would close the writer in the middle of this
                 if self._writer is not None:
                     self._checkpoint("TRUNCATE")
                 self._discard_writer()
             finally:
+                self._gate.leave()
                 self._queue.release()
         self._queue.close()
         if self._temporary:
@@ -143,6 +150,8 @@ class SQLiteStore:
 
     def before_fork(self) -> None:
         """Close every connection and let none be opened until the fork is over."""
+        if self._queue.is_mine():  # a block of this very thread: it cannot go on in two processes
+            self._leave(spoilt=True)
         self._gate.shut()
         self._discard_writer()
         self._validators.come_to_rest()
@@ -158,13 +167,15 @@ class SQLiteStore:
         """Make everything anew in a forked child."""
         self._queue.after_fork()
         self._temporary = False
+        # Closed here, they would checkpoint with what the parent knew: they are kept for good.
+        self._inherited += (*self._validators.living(), *self._readers.living())
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._here = threading.local()
-        self._writer: sqlite3.Connection | None = None
+        self._writer: Connection | None = None
         self._synchronous = -1
-        self._gate = Gate()
+        self._gate = Gate(self._queue.is_held_here)
         self._readers = ReaderPool(self._open_reader, limit=_READERS)
         self._validators = ReaderPool(self._open_reader, limit=_READERS)
 
@@ -196,7 +207,18 @@ class SQLiteStore:
         if self._closed:
             raise StoreUnavailable("the store is closed", hint="open it again")
 
-    def _open_reader(self) -> sqlite3.Connection:
+    def _check_not_in_a_write(self) -> None:
+        """Raise StoreBusy for a write within a write.
+
+        A block that a signal's exception tore down may still be held by that exception: then it is over.
+        """
+        if self._queue.is_mine():
+            under_way = self._here.transaction and self._here.transaction()
+            if under_way is not None and not under_way.is_left():
+                self._queue.check_not_mine()
+            self._leave(spoilt=True)
+
+    def _open_reader(self) -> Connection:
         self._check_open()
         return connect(self._path, query_only=True)
 
@@ -227,7 +249,7 @@ class SQLiteStore:
         ledger = Ledger(*(self._catalog[name].sql for name in names))
         migrate(connection, self._steps, ledger=ledger, now=self._clock.now())
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self) -> Connection:
         if self._writer is None:
             connection = connect(self._path)
             if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
@@ -252,142 +274,7 @@ class SQLiteStore:
         except sqlite3.Error:
             self._discard_writer()
         else:
-            self._queue.reset_commits(_CHECKPOINT_EVERY * 3 // 4 if busy else 0)
-
-
-class SQLiteTransaction:
-    """Run one transaction on the writer connection; a context manager that holds the write lock."""
-
-    __slots__ = (
-        "__weakref__",
-        "_action",
-        "_catalog",
-        "_changes",
-        "_connection",
-        "_durable",
-        "_is_spoilt",
-        "_store",
-    )
-
-    def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
-        self._store = store
-        self._durable = durable
-        self._catalog = store._catalog
-        self._action: Callable[[], None] | None = None
-        self._is_spoilt = False
-
-    def __enter__(self) -> SQLiteTransaction:
-        store = self._store
-        store._queue.check_not_mine()
-        try:
-            store._arrive(self)
-            store._check_open()
-            self._connection = store._open_writer()
-            self._begin()
-        except sqlite3.Error as error:
-            failure = self._failed(error)
-            self._let_go()
-            raise failure from None
-        except BaseException:
-            self._let_go()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        due = False
-        try:
-            if kind is None:
-                self._commit()
-                due = self._after_commit()
-            else:
-                self._roll_back()
-        finally:
-            self._let_go()
-        if due:
-            self._checkpoint_apart()
-
-    def _begin(self) -> None:
-        level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
-        if self._store._synchronous != level:
-            self._connection.execute(f"PRAGMA synchronous = {level}")
-            self._store._synchronous = level
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._changes = self._connection.total_changes
-
-    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
-        """Run a named statement: see `Transaction.run`."""
-        statement = self._catalog[name]
-        try:
-            cursor = self._connection.execute(
-                statement.sql, statement.bind(params) if values is None else values
-            )
-            rows: list[Row] = cursor.fetchall()
-        except sqlite3.Error as error:
-            raise self._failed(error) from None
-        return rows
-
-    def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
-        """Run a named statement for each row: see `Transaction.run_many`."""
-        try:
-            self._connection.executemany(self._catalog[name].sql, rows)
-        except sqlite3.Error as error:
-            raise self._failed(error) from None
-
-    def on_commit(self, action: Callable[[], None], /) -> None:
-        """Run an action right after the commit: see `Transaction.on_commit`."""
-        self._action = action
-
-    def _commit(self) -> None:
-        try:
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            failure = self._failed(error, committing=True)
-            self._roll_back()
-            raise failure from None
-
-    def _after_commit(self) -> bool:
-        """Do what follows a commit and tell whether a checkpoint is due; the commit stands whatever fails."""
-        try:
-            if self._action is not None:
-                self._action()
-            rows = self._connection.total_changes - self._changes
-            weight = 1 + rows // _ROWS_A_COMMIT
-            return self._store._queue.count_commit(weight) >= _CHECKPOINT_EVERY
-        except Exception:
-            _logger.exception("what follows a commit failed; the commit stands")
-            return False
-
-    def _let_go(self) -> None:
-        """Leave nothing half done and nothing held, wherever the transaction was interrupted."""
-        self._store._leave(spoilt=self._is_spoilt)
-
-    def _failed(self, error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:
-        self._is_spoilt = self._is_spoilt or is_io_error(error)
-        return translate(error, committing=committing)
-
-    def _roll_back(self) -> None:
-        """Undo what was done; after an I/O error the connection is not trusted any further."""
-        try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._is_spoilt = True
-
-    def _checkpoint_apart(self) -> None:
-        """Checkpoint in a lock hold of its own, so that no writer waits for a commit and a checkpoint."""
-        store = self._store
-        try:
-            store._arrive(self)
-            if not store._closed and store._queue.commits() >= _CHECKPOINT_EVERY:
-                store._checkpoint("RESTART")
-        except StoreUnavailable:
-            return  # the next commit tries again
-        except Exception:
-            _logger.exception("a checkpoint failed; the next commit tries again")
-        finally:
-            self._let_go()
+            self._queue.reset_commits(CHECKPOINT_EVERY * 3 // 4 if busy else 0)
 
 
 def _unreadable(error: sqlite3.Error) -> ConfigError | StoreUnavailable:

@@ -119,9 +119,9 @@ class WriterQueue:
             self.release()
 
     def _close_file(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1  # first: a fork meanwhile must not find a number that is free again
+        if fd >= 0:
+            os.close(fd)
 
     def _busy(self) -> StoreBusy:
         return StoreBusy(

@@ -162,3 +162,21 @@ def test_many_rotations_in_a_row_keep_every_live_token(manager: SessionManager) 
     assert len({each.kid for each in made}) == 6
     for each in made:
         assert manager.validate(each.token).session_id == each.id
+
+
+def test_a_rotation_that_cannot_be_taken_up_at_once_has_happened_all_the_same(
+    manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it an error, the caller would rotate again, and distrust the fresh key."""
+    session = manager.create("a", scopes="x")
+
+    def fail() -> None:
+        raise StoreBusy("no reader was free")
+
+    monkeypatch.setattr(manager._parts.keychain, "reload", fail)
+    made = manager.keys.rotate(emergency=True)
+    monkeypatch.undo()
+    assert [key.kid for key in manager.keys.list() if key.state == "active"] == [made.kid]
+    with pytest.raises(InvalidToken):
+        manager.validate(session.token)
+    assert manager.validate(manager.create("b", scopes="x").token).agent_id == "b"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -222,3 +223,11 @@ def test_denials_and_rejected_tokens_are_counted_not_repeated(manager: SessionMa
 def test_flush_tells_that_all_was_heard(manager: SessionManager) -> None:
     manager.create("a", scopes="x")
     assert manager.events.flush(10) is True
+
+
+def test_durations_may_be_timedeltas(manager: SessionManager) -> None:
+    manager.on("session.created", lambda event: None)
+    manager.create("a", scopes="x")
+    assert manager.events.flush(timedelta(seconds=5))
+    tick = timedelta(milliseconds=1)
+    assert [each.seq for each in manager.events.follow(after=0, timeout=tick, poll=tick)] == [1]

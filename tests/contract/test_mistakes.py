@@ -232,3 +232,10 @@ def test_an_older_generation_is_superseded_and_told_so(manager: SessionManager) 
     manager.refresh(made)
     with pytest.raises(TokenSuperseded, match="use the newest"):
         manager.refresh(made, expected_generation=1)
+
+
+def test_a_url_with_a_password_is_not_repeated() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        SessionManager.open("postgresql://admin:hunter2@db/x")
+    assert "postgresql" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

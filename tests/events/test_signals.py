@@ -216,10 +216,10 @@ def test_a_failure_that_cannot_even_be_reported_does_no_harm(
     bus.on("*", lambda event: heard.append(event.seq))
     hand_out, broken = bus._hand_out, [True]
 
-    def break_once(event: Event) -> None:
+    def break_once(entry: Entry) -> None:
         if broken.pop() if broken else False:
             raise Stop
-        hand_out(event)
+        hand_out(entry)
 
     monkeypatch.setattr(bus, "_hand_out", break_once)
     send(bus, 1)
@@ -370,3 +370,125 @@ def test_many_threads_add_and_remove_receivers_at_once() -> None:
         sys.setswitchinterval(interval)
     send(bus, 1)
     assert sorted(heard) == sorted((thread, -1 - number) for thread in range(8) for number in range(100))
+
+
+def test_flushing_after_the_end_does_not_wait_for_ever() -> None:
+    bus = EventBus(dispatch="thread")
+    bus.on("*", lambda event: None)
+    send(bus, 1)
+    bus.close()
+    while not bus._is_over:
+        time.sleep(0.001)
+    send(bus, 2)  # by a write that was under way
+    assert not bus.flush(None)
+
+
+def test_what_a_receiver_does_to_its_event_no_other_sees() -> None:
+    bus = EventBus(dispatch="inline")
+    heard: list[Any] = []
+
+    def spoil(event: Event) -> None:
+        data: Any = event.data
+        data["list"].clear()
+
+    bus.on("*", spoil)
+    bus.on("*", lambda event: heard.append(event.data))
+    bus.signals.session_created.connect(lambda sender, event: heard.append(event.data))
+    made = entry(1)
+    made.body["data"] = {"list": [1]}
+    bus.queue([made])
+    bus.deliver()
+    assert heard == [{"list": [1]}] * 2
+
+
+def test_an_inline_receiver_may_wait_for_another_thread_that_writes() -> None:
+    bus = EventBus(dispatch="inline")
+    heard: list[int] = []
+
+    def receiver(event: Event) -> None:
+        if event.seq == 1:
+            other = threading.Thread(target=send, args=(bus, 2))
+            other.start()
+            other.join(30)
+            assert not other.is_alive()
+        heard.append(event.seq)
+
+    bus.on("*", receiver)
+    send(bus, 1)
+    assert heard == [1, 2]
+
+
+def test_a_weakly_held_async_method_is_called_one_event_after_the_other() -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.running = self.most = 0
+            self.order: list[int] = []
+
+        async def hear(self, sender: object, event: Event) -> None:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            await asyncio.sleep(0.01 if event.seq % 2 else 0)
+            self.order.append(event.seq)
+            self.running -= 1
+
+    bus, listener = EventBus(dispatch="inline"), Listener()
+    bus.signals.session_created.connect(listener.hear, weak=True)
+    send(bus, 1, 2, 3, 4)
+    assert bus.flush(30)
+    assert (listener.most, listener.order) == (1, [1, 2, 3, 4])
+    bus.close()
+
+
+def test_a_loop_that_a_receiver_has_ended_is_followed_by_another() -> None:
+    bus = EventBus(dispatch="inline")
+    heard: list[int] = []
+
+    async def spoil(event: Event) -> None:
+        if event.seq == 1:
+            asyncio.get_running_loop().stop()
+
+    async def hear(event: Event) -> None:
+        heard.append(event.seq)
+
+    bus.on("*", spoil)
+    send(bus, 1)
+    loop = bus._coroutines._background
+    assert loop is not None
+    while not loop.is_closed():
+        time.sleep(0.001)
+    bus.on("*", hear)
+    send(bus, 2)
+    assert bus.flush(30)
+    assert heard == [2]
+    bus.close()
+    send(bus, 3)
+
+
+def test_the_remains_of_a_closed_loop_end_nothing_that_runs_elsewhere() -> None:
+    started: list[int] = []
+    ended: list[int] = []
+    buses: list[EventBus] = []
+
+    async def receiver(event: Event) -> None:
+        started.append(event.seq)
+        await asyncio.sleep(10 if event.seq == 1 else 0.2)
+        ended.append(event.seq)
+
+    async def open_and_leave() -> None:
+        bus = EventBus(dispatch="inline")
+        buses.append(bus)
+        bus.on("*", receiver)
+        send(bus, 1)
+        await asyncio.sleep(0.05)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(open_and_leave())
+    loop.close()
+    (bus,) = buses
+    send(bus, 2)
+    while 2 not in started:
+        time.sleep(0.001)
+    gc.collect()
+    assert bus.flush(30)
+    assert ended == [2]
+    bus.close()

@@ -19,7 +19,7 @@ def test_no_connection_checkpoints_by_itself(tmp_path: Path) -> None:
     with SessionManager.open(path, sweep_every=None) as manager:
         manager.validate(manager.create("agent", scopes="a").token)
         store = store_of(manager)
-        readers = [*store._readers.take_all(), *store._validators.take_all()]
+        readers = [*store._readers.idle(), *store._validators.idle()]
         assert len(readers) >= 2
         assert store._writer is not None
         for connection in (store._writer, *readers):
@@ -27,7 +27,6 @@ def test_no_connection_checkpoints_by_itself(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         for connection in readers:
             assert connection.execute("PRAGMA query_only").fetchone() == (1,)
-            connection.close()
     fresh = connect(path)
     assert fresh.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
     fresh.close()

@@ -305,3 +305,50 @@ def test_what_cannot_be_opened_in_a_child_is_a_typed_error(tmp_path: Path) -> No
             manager.close()
 
         assert ended_well(in_child(child))
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_fork_beside_threads_that_validate_without_end_returns(tmp_path: Path, threads: int) -> None:
+    with SessionManager.open(tmp_path / "db" / "clawguard.db", sweep_every=None) as manager:
+        token, stop = manager.create("agent", scopes="a").token, threading.Event()
+
+        def validate() -> None:
+            while not stop.is_set():
+                manager.validate(token)
+
+        def fork() -> None:
+            for _ in range(5):
+                assert ended_well(in_child(lambda: manager.validate(token)))
+
+        busy = [threading.Thread(target=validate, daemon=True) for _ in range(threads)]
+        forking = threading.Thread(target=fork, daemon=True)
+        for thread in (*busy, forking):
+            thread.start()
+        forking.join(PATIENCE)
+        hung = forking.is_alive()
+        stop.set()
+        for thread in (*busy, forking):
+            thread.join()
+        assert not hung
+
+
+def fork_while_closing(path: Path, rounds: int) -> int:
+    failures = 0
+    for number in range(rounds):
+        manager = SessionManager.open(path / str(number) / "clawguard.db", sweep_every=None)
+        for _ in range(60):
+            manager.create("agent", scopes="a")
+        closing = threading.Thread(target=manager.close)
+        closing.start()
+        time.sleep(0.0002 * (number % 12))
+        failures += not ended_well(in_child(lambda: None))
+        closing.join()
+    return failures
+
+
+@pytest.mark.parametrize("rounds", sizes(25, 500))
+def test_closing_in_one_thread_and_forking_in_another(tmp_path: Path, rounds: int) -> None:
+    with crew() as start:  # in a process of its own: what this could do is end the process
+        failed = start(fork_while_closing, tmp_path, rounds).result(60 + rounds)
+    report("fork while closing", rounds=rounds, failed=failed)
+    assert failed == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,36 @@ def test_a_cancelled_create_leaves_nothing_live(path: Path) -> None:
             assert await manager.active_count() == 0
 
     asyncio.run(life())
+
+
+def test_a_cancelled_repeat_ends_nothing_that_was_made_before(path: Path) -> None:
+    async def life() -> None:
+        async with AsyncSessionManager.open(path) as manager:
+            first = await manager.create("a", scopes="x", request_id="one")
+            for number in range(20):
+                again = asyncio.create_task(manager.create("a", scopes="x", request_id="one"))
+                await asyncio.sleep(0.0002 * number)
+                again.cancel()
+                await asyncio.gather(again, return_exceptions=True)
+            assert (await manager.sessions.get(first.id)).ended_at is None
+
+    asyncio.run(life())
+
+
+def test_following_does_not_hold_up_the_loop_while_others_write(path: Path) -> None:
+    async def life() -> None:
+        async with AsyncSessionManager.open(path) as manager:
+            await manager.create("a", scopes="x")
+            descriptor = os.open(path.with_name(path.name + "-lock"), os.O_RDWR)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            following = asyncio.ensure_future(anext(manager.events.follow(after=0)))
+            ticks = 0
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                ticks += 1
+            assert not following.done()
+            os.close(descriptor)
+            assert (await following).type == "session.created"
+            assert ticks == 20
+
+    asyncio.run(asyncio.wait_for(life(), 4))

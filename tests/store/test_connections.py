@@ -6,12 +6,11 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from clawguard import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
-from clawguard.store.connections import ReaderPool, connect, is_io_error, translate
+from clawguard.store.connections import connect, is_io_error, translate
 from tests.openers import open_manager
 
 
@@ -67,43 +66,6 @@ def test_each_failure_of_sqlite_has_its_typed_error() -> None:
     assert "text of the database" not in str(translate(full))
 
 
-def test_a_pool_lends_the_last_used_first_and_never_more_than_its_limit() -> None:
-    made: list[sqlite3.Connection] = []
-
-    def another() -> sqlite3.Connection:
-        made.append(sqlite3.connect(":memory:", check_same_thread=False))
-        return made[-1]
-
-    pool = ReaderPool(another, limit=2)
-    first, second = pool.take(), pool.take()
-    waiting: list[sqlite3.Connection] = []
-    thread = Thread(target=lambda: waiting.append(pool.take()))
-    thread.start()
-    pool.give(first)
-    thread.join(60)
-    assert waiting == [first]
-    pool.drop(second)
-    assert pool.take() is made[2]
-    pool.give(first)
-    pool.give(made[2])
-    assert pool.take() is made[2]
-    pool.give(made[2])
-    assert pool.take_all() == [made[2], first]
-    for each in made:
-        each.close()
-
-
-def test_a_caller_that_finds_no_reader_free_is_told_so_in_time() -> None:
-    connection = sqlite3.connect(":memory:")
-    pool = ReaderPool(lambda: connection, limit=1, timeout=0.05)
-    pool.take()
-    with pytest.raises(StoreBusy, match="no reader was free"):
-        pool.take()
-    pool.give(connection)
-    assert pool.take() is connection
-    connection.close()
-
-
 @pytest.mark.parametrize("pool", ["_readers", "_validators"])
 def test_bad_text_costs_no_reader(path: Path, pool: str) -> None:
     with open_manager(path) as manager:
@@ -119,10 +81,4 @@ def test_bad_text_costs_no_reader(path: Path, pool: str) -> None:
         for _ in range(16):
             with pytest.raises((ValueError, StoreUnavailable)):
                 bad()
-        thread = Thread(target=good, daemon=True)
-        thread.start()
-        thread.join(2)
-        stuck = thread.is_alive()
-        getattr(manager._parts.store, pool)._places.release()  # let the stuck reader go
-        thread.join()
-        assert not stuck
+        good()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from clawguard import OutcomeUnknown, StoreBusy, StoreUnavailable
+from clawguard import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
+from clawguard.store.gate import Gate
 from clawguard.store.sqlite import SQLiteStore
 from tests.clocks import FakeClock
 
@@ -83,3 +86,108 @@ def test_a_block_that_was_left_without_its_exit_holds_nothing(store: SQLiteStore
     thread.start()
     thread.join()
     assert found == [(1, "i", "a", 1)]
+
+
+def test_a_block_torn_down_by_an_exception_that_is_kept_stops_its_thread_from_writing_no_longer(
+    store: SQLiteStore,
+) -> None:
+    def strike() -> None:
+        tx = store.transaction(durable=True)
+        tx.__enter__().run("meta.found", schema_version=1, issuer="i", audience="a", now=1)
+        raise KeyboardInterrupt
+
+    kept: list[BaseException] = []
+    try:
+        strike()
+    except KeyboardInterrupt as error:
+        kept.append(error)
+    assert store._queue.is_mine()
+    write(store)
+    assert not store._queue.is_mine()
+    assert store.read("meta.get") == [(1, "i", "a", 1)]
+
+
+def write(store: SQLiteStore) -> None:
+    with store.transaction(durable=True) as tx:
+        tx.run("meta.found", schema_version=1, issuer="i", audience="a", now=1)
+
+
+def test_a_fork_in_the_middle_of_a_write_undoes_it_and_does_not_wait_for_itself(store: SQLiteStore) -> None:
+    write(store)
+    transaction = store.transaction(durable=True)
+    tx = transaction.__enter__()
+    tx.run("meta.bump_keys")
+    store.before_fork()
+    store.after_fork_in_parent()
+    with pytest.raises(StoreUnavailable):
+        tx.run("meta.bump_keys")
+    with pytest.raises(StoreUnavailable):
+        transaction.__exit__(None, None, None)
+    assert store.read("meta.get") == [(1, "i", "a", 1)]
+    write_again = store.transaction(durable=True)
+    with write_again as tx:
+        tx.run("meta.barrier")
+
+
+def test_a_gate_that_nobody_left_keeps_no_fork_waiting() -> None:
+    """So a signal's exception leaves it, when it comes at the entry of `leave`."""
+    holders = [True]
+    gate = Gate(lambda: bool(holders))
+    gate.enter()
+    holders.clear()
+    gate.shut()
+    gate.reopen()
+    gate.enter()
+    gate.leave()
+
+
+def test_a_gate_waits_for_whoever_is_inside_and_lets_nobody_in() -> None:
+    gate, steps = Gate(lambda: True), []
+    gate.enter()
+    shutting = threading.Thread(target=lambda: (gate.shut(), steps.append("shut")))
+    shutting.start()
+    shutting.join(0.05)
+    assert steps == []
+    gate.leave()
+    shutting.join(30)
+    entering = threading.Thread(target=lambda: (gate.enter(), steps.append("in")))
+    entering.start()
+    entering.join(0.05)
+    assert steps == ["shut"]
+    gate.reopen()
+    entering.join(30)
+    assert steps == ["shut", "in"]
+
+
+def test_the_lock_files_number_is_forgotten_before_it_is_free_again(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store)
+    queue, seen = store._queue, []
+    close = os.close
+
+    def look_and_close(fd: int) -> None:
+        seen.append(queue._fd)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", look_and_close)
+    queue.after_fork()
+    assert seen == [-1]
+
+
+def test_no_usable_temporary_folder_is_a_config_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="temporary folder"):
+        SQLiteStore.in_memory(clock=FakeClock())
+
+
+def test_a_private_database_that_cannot_be_opened_leaves_no_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 36, 0))
+    with pytest.raises(ConfigError, match="too old"):
+        SQLiteStore.in_memory(clock=FakeClock())
+    assert list(tmp_path.iterdir()) == []

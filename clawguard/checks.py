@@ -1,0 +1,62 @@
+"""What comes from outside, checked: text ids, metadata, callbacks. Pure functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from clawguard.errors import InvalidArgument
+
+__all__ = ["check_metadata", "check_progress", "check_text"]
+
+_MAX_TEXT = 255
+_MAX_METADATA_BYTES = 16_384
+_MAX_METADATA_DEPTH = 32
+
+
+def check_text(value: object, *, argument: str) -> str:
+    """Return a text id: 1 to 255 printable characters; raise InvalidArgument for anything else."""
+    if not isinstance(value, str):
+        raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
+    if not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
+        raise InvalidArgument(argument, f"must be 1 to {_MAX_TEXT} printable characters")
+    return value
+
+
+def check_progress(progress: object) -> None:
+    """Raise InvalidArgument for a progress callback that could not be called, before any work is done."""
+    if progress is not None and not callable(progress):
+        raise InvalidArgument("progress", "must be callable with a number")
+
+
+def check_metadata(value: object, *, argument: str = "metadata") -> str:
+    """Return a JSON object as text: at most 16 KiB, 32 levels deep; raise InvalidArgument otherwise."""
+    if value is None:
+        return "{}"
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise InvalidArgument(argument, "must be a JSON object: a dict with string keys")
+    try:
+        _check_json(value, _MAX_METADATA_DEPTH)
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument(
+            argument, f"must hold JSON values only, at most {_MAX_METADATA_DEPTH} levels deep"
+        ) from None
+    if size > _MAX_METADATA_BYTES:
+        raise InvalidArgument(argument, f"must be at most {_MAX_METADATA_BYTES} bytes as JSON")
+    return text
+
+
+def _check_json(value: object, depth: int) -> None:
+    """Raise ValueError for nesting beyond `depth`, TypeError for keys that JSON would turn into text."""
+    if depth < 0:
+        raise ValueError
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise TypeError
+            _check_json(each, depth - 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_json(each, depth - 1)

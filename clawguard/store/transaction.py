@@ -1,0 +1,178 @@
+"""One transaction on the writer connection: the lock is held for it, and let go whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from clawguard.errors import StoreUnavailable
+from clawguard.store import Row
+from clawguard.store.connections import is_io_error, translate
+
+if TYPE_CHECKING:
+    from clawguard.store.sqlite import SQLiteStore
+
+__all__ = ["CHECKPOINT_EVERY", "SQLiteTransaction"]
+
+_logger = logging.getLogger("clawguard.store")
+
+CHECKPOINT_EVERY = 256
+_ROWS_A_COMMIT = 5  # a commit of many rows counts for more, so that the log stays small under a sweep
+
+
+class SQLiteTransaction:
+    """Run one transaction on the writer connection; a context manager that holds the write lock."""
+
+    __slots__ = (
+        "__weakref__",
+        "_action",
+        "_block",
+        "_catalog",
+        "_changes",
+        "_connection",
+        "_durable",
+        "_is_spoilt",
+        "_store",
+    )
+
+    def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
+        self._store = store
+        self._durable = durable
+        self._catalog = store._catalog
+        self._action: Callable[[], None] | None = None
+        self._is_spoilt = False
+
+    def __enter__(self) -> SQLiteTransaction:
+        store = self._store
+        store._check_not_in_a_write()
+        self._block = id(_block_of(sys._getframe(1)))
+        try:
+            store._arrive(self)
+            store._check_open()
+            self._connection = store._open_writer()
+            self._begin()
+        except sqlite3.Error as error:
+            failure = self._failed(error)
+            self._let_go()
+            raise failure from None
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        due = False
+        try:
+            if kind is None:
+                self._commit()
+                due = self._after_commit()
+            else:
+                self._roll_back()
+        finally:
+            self._let_go()
+        if due:
+            self._checkpoint_apart()
+
+    def is_left(self) -> bool:
+        """Tell whether the function with the block is over: it is not among those that are running.
+
+        Known by its frame's id: to hold the frame would keep the transaction alive itself.
+        """
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and id(frame) != self._block:
+            frame = frame.f_back
+        return frame is None
+
+    def _begin(self) -> None:
+        level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
+        if self._store._synchronous != level:
+            self._connection.execute(f"PRAGMA synchronous = {level}")
+            self._store._synchronous = level
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._changes = self._connection.total_changes
+
+    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named statement: see `Transaction.run`."""
+        statement = self._catalog[name]
+        try:
+            cursor = self._connection.execute(
+                statement.sql, statement.bind(params) if values is None else values
+            )
+            rows: list[Row] = cursor.fetchall()
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+        return rows
+
+    def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """Run a named statement for each row: see `Transaction.run_many`."""
+        try:
+            self._connection.executemany(self._catalog[name].sql, rows)
+        except sqlite3.Error as error:
+            raise self._failed(error) from None
+
+    def on_commit(self, action: Callable[[], None], /) -> None:
+        """Run an action right after the commit: see `Transaction.on_commit`."""
+        self._action = action
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            failure = self._failed(error, committing=True)
+            self._roll_back()
+            raise failure from None
+
+    def _after_commit(self) -> bool:
+        """Do what follows a commit and tell whether a checkpoint is due; the commit stands whatever fails."""
+        try:
+            if self._action is not None:
+                self._action()
+            rows = self._connection.total_changes - self._changes
+            weight = 1 + rows // _ROWS_A_COMMIT
+            return self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY
+        except Exception:
+            _logger.exception("what follows a commit failed; the commit stands")
+            return False
+
+    def _let_go(self) -> None:
+        """Leave nothing half done and nothing held, wherever the transaction was interrupted."""
+        self._store._leave(spoilt=self._is_spoilt)
+
+    def _failed(self, error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:
+        self._is_spoilt = self._is_spoilt or is_io_error(error)
+        return translate(error, committing=committing)
+
+    def _roll_back(self) -> None:
+        """Undo what was done; after an I/O error the connection is not trusted any further."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._is_spoilt = True
+
+    def _checkpoint_apart(self) -> None:
+        """Checkpoint in a lock hold of its own, so that no writer waits for a commit and a checkpoint."""
+        store = self._store
+        try:
+            store._arrive(self)
+            if not store._closed and store._queue.commits() >= CHECKPOINT_EVERY:
+                store._checkpoint("RESTART")
+        except StoreUnavailable:
+            return  # the next commit tries again
+        except Exception:
+            _logger.exception("a checkpoint failed; the next commit tries again")
+        finally:
+            self._let_go()
+
+
+def _block_of(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the `with` block: those of `__enter__` methods stand in between."""
+    while frame is not None and frame.f_code.co_name == "__enter__":
+        frame = frame.f_back
+    return frame
