@@ -104,6 +104,9 @@ class Session:
     reason: str | None
     ended_by: str | None
     due_at: datetime
+    grant_name: str | None
+    granted: bool
+    uses_left: int | None
 
     @classmethod
     def from_tuple(cls, row: tuple[Any, ...]) -> Session:
@@ -125,6 +128,7 @@ class Session:
         values["scopes"] = parse_scopes(values["scopes"])
         values["actors"] = decode_actors(values["actors"])
         values["delegable"] = bool(values["delegable"])
+        values["granted"] = bool(values["granted"])
         values["metadata"] = json.loads(values["metadata"])
         return cls(**values)
 

@@ -22,7 +22,7 @@ _SCOPE = re.compile(
 )
 
 
-def check_scope(scope: str, *, argument: str = "scopes") -> str:
+def check_scope(scope: object, *, argument: str = "scopes") -> str:
     """Return the scope if it fits the grammar, else raise InvalidArgument."""
     if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
         raise InvalidArgument(

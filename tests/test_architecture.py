@@ -45,7 +45,7 @@ class Allowance(NamedTuple):
 # "module path:Class" -> what it may have. An entry that is no longer needed is a failure too.
 ALLOWED: dict[str, Allowance] = {
     "clawguard/sessions/manager.py:SessionManager": Allowance(
-        340, 24, "one verb a method, each a few lines over a module of its own; the ancestors' names are kept"
+        380, 28, "one verb a method, each a few lines over a module of its own; the ancestors' names are kept"
     ),
 }
 

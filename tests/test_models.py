@@ -28,6 +28,9 @@ NOW = 1_790_000_000_123_456
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0"
 JTI = "0190d2a0-4444-7000-8000-000000000004"
 ROW: dict[str, Any] = {
+    "grant_name": None,
+    "granted": 0,
+    "uses_left": None,
     "id": "0190d2a0-1111-7000-8000-000000000001",
     "version": 1,
     "generation": 2,

@@ -23,7 +23,7 @@ from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CLOCK_TOLERANCE = 5 * SECOND
 _STRETCH = 1_000
 _BEFORE_ALL = -(2**63)  # an entry slipped in below the first shows too
@@ -46,7 +46,7 @@ class LogWriter:
             raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
         if at is not None and now < at - CLOCK_TOLERANCE:
             raise ClockError("the clock stands below the log's last event", hint="set the clock right")
-        self.key_revision: int = revision
+        self.revision: int = revision
         self.written: list[Entry] = []
         self.now = now if at is None else max(now, at)
         self._tx = tx

@@ -16,6 +16,8 @@ EVENT_TYPES = (
     "session.expired",
     "session.purged",
     "guard.denied",
+    "guard.granted",
+    "policy.changed",
     "token.rejected",
     "key.rotated",
     "subscriber.failed",

@@ -5,6 +5,7 @@ jwk.py      public keys on the way in: what is refused
 sealing.py  the key-encryption key and where it comes from; keyfile.py: its file
 tokens.py   the strict codec: encode, decode; claims.py, wire.py: what a token may say; encoding.py: strict
             base64url and JSON; faults.py: why a token is refused
+policy.py   ceilings, rules and grants; policy_file.py, policy_wire.py: where it comes from, what it may say
 guard.py    Guard: what the manager talks to
 """
 
@@ -12,6 +13,8 @@ from clawguard.guard.claims import Claims
 from clawguard.guard.faults import TokenFault
 from clawguard.guard.guard import Guard
 from clawguard.guard.keys import Algorithm, KeyRing, KeyState, RingKey, SigningKey, VerifyingKey
+from clawguard.guard.policy import Member, Policy, authority_of, check_question, decide
+from clawguard.guard.policy_file import PolicySource, load_policy
 from clawguard.guard.sealing import KekSource, KeyEncryptionKey, load_kek
 
 __all__ = [
@@ -22,9 +25,16 @@ __all__ = [
     "KeyEncryptionKey",
     "KeyRing",
     "KeyState",
+    "Member",
+    "Policy",
+    "PolicySource",
     "RingKey",
     "SigningKey",
     "TokenFault",
     "VerifyingKey",
+    "authority_of",
+    "check_question",
+    "decide",
     "load_kek",
+    "load_policy",
 ]

@@ -10,6 +10,7 @@ from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.claims import Claims, load_model
 from clawguard.guard.keys import KeyRing, SigningKey
+from clawguard.guard.policy import Policy
 from clawguard.guard.tokens import decode, encode
 from clawguard.models import Session
 
@@ -19,7 +20,7 @@ _MAX_LEEWAY = 60 * SECOND
 
 
 class Guard:
-    """Sign and verify for one issuer, with one key ring at a time; it looks at no row.
+    """Sign and verify for one issuer, with one key ring and one policy at a time; it looks at no row.
 
     `audiences` is the allow-list of those a token may be for, `audience` the one meant when none is named.
     `leeway` is in microseconds, 0 to 60 s. Raises ConfigError or InvalidArgument for settings that are not as
@@ -33,6 +34,7 @@ class Guard:
         audience: str,
         audiences: Collection[str],
         ring: KeyRing,
+        policy: Policy | None = None,
         leeway: int = 5 * SECOND,
     ) -> None:
         if isinstance(audiences, str) or audience not in audiences:
@@ -44,6 +46,7 @@ class Guard:
         self._audiences = frozenset(check_text(each, argument="audiences") for each in audiences)
         self._leeway = leeway
         self._ring = ring
+        self._policy = policy or Policy.empty()
         load_model()
 
     @property
@@ -61,9 +64,15 @@ class Guard:
         """The key ring in use."""
         return self._ring
 
-    def replace_ring(self, ring: KeyRing) -> None:
-        """Use another ring from now on, unless it is older; calls under way finish with the one they have."""
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: read after the ring, it is never older than that."""
+        return self._policy
+
+    def replace(self, ring: KeyRing, policy: Policy) -> None:
+        """Use others from now on, unless they are older; calls under way finish with those they have."""
         if ring.revision >= self._ring.revision:
+            self._policy = policy
             self._ring = ring
 
     def takes(self, audience: str) -> bool:

@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from clawguard.checks import check_text
+from clawguard.errors import InvalidArgument
 from clawguard.models import Decision
-from clawguard.scopes import EVERYTHING, ScopeSet, parse_scopes
+from clawguard.scopes import EVERYTHING, ScopeSet, check_scope, parse_scopes
 
 if TYPE_CHECKING:
     from clawguard.guard.policy_wire import ConditionModel, GrantModel, PolicyModel, RuleModel
 
-__all__ = ["Condition", "Facts", "Grant", "Member", "Policy", "Role", "Rule", "authority_of", "decide"]
+__all__ = [
+    "Condition",
+    "Facts",
+    "Grant",
+    "Member",
+    "Policy",
+    "Role",
+    "Rule",
+    "authority_of",
+    "check_question",
+    "decide",
+]
 
 
 class Member(NamedTuple):
@@ -267,6 +281,16 @@ def authority_of(policy: Policy, line: Sequence[Member]) -> tuple[ScopeSet, ...]
             most = most.intersect(given)
         held.append(most)
     return tuple(held)
+
+
+def check_question(action: object, *, resource: object, risk: object) -> None:
+    """Raise InvalidArgument for what no policy can be asked, such as a wildcard or a risk below 0."""
+    if check_scope(action, argument="action").endswith("*"):
+        raise InvalidArgument("action", "must be one action, without a wildcard")
+    if resource is not None:
+        check_text(resource, argument="resource")
+    if isinstance(risk, bool) or not isinstance(risk, int | float) or not 0 <= risk < math.inf:
+        raise InvalidArgument("risk", "must be a number of at least 0")
 
 
 def decide(

@@ -19,7 +19,7 @@ from clawguard.clock import Clock
 from clawguard.errors import ClawguardError
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Signals
-from clawguard.guard import KekSource
+from clawguard.guard import KekSource, Policy, PolicySource
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.directory import Directory
@@ -152,6 +152,7 @@ class AsyncVerifier:
     use = _direct(Verifier.use)
     validate = _inline(Verifier.validate)
     recheck = _inline(Verifier.recheck)
+    authorize = _inline(Verifier.authorize)
     inspect = _inline(Verifier.inspect)
     close = _hop(Verifier.close)
 
@@ -232,6 +233,7 @@ class AsyncSessionManager:
         issuer: str | None = None,
         audience: str | None = None,
         audiences: Collection[str] = (),
+        policy: PolicySource | None = None,
         kek: KekSource = None,
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
@@ -244,6 +246,7 @@ class AsyncSessionManager:
             issuer=issuer,
             audience=audience,
             audiences=audiences,
+            policy=policy,
             kek=kek,
             sweep_every=sweep_every,
             lock_timeout=lock_timeout,
@@ -273,6 +276,11 @@ class AsyncSessionManager:
         return self._plain.issuer
 
     @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._plain.policy
+
+    @property
     def events(self) -> EventLog:
         """The log; `follow` is an async iterator too."""
         return self._plain.events
@@ -294,6 +302,8 @@ class AsyncSessionManager:
     refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
     validate = _inline(SessionManager.validate)
     recheck = _inline(SessionManager.recheck)
+    authorize = _inline(SessionManager.authorize)
+    reload_policy = _hop(SessionManager.reload_policy)
     inspect = _inline(SessionManager.inspect)
     get_session = _inline(SessionManager.get_session)
     revoke = _hop(SessionManager.revoke)

@@ -13,13 +13,13 @@ from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
 from clawguard.store import Row, Store, Transaction
 
-__all__ = ["Change", "KeysMoved", "SessionDue"]
+__all__ = ["Change", "RevisionMoved", "SessionDue"]
 
 _logger = logging.getLogger("clawguard.sessions")
 
 
-class KeysMoved(Exception):
-    """Another process changed the keys since the token was signed: load them and sign again."""
+class RevisionMoved(Exception):
+    """Keys or policy changed since the token was signed: load them, look again, sign again."""
 
 
 class SessionDue(Exception):
@@ -81,7 +81,7 @@ class Change:
         rows = self.tx.run(name, **params)
         return rows[0] if rows else None
 
-    def expect_keys(self, revision: int) -> None:
-        """Raise KeysMoved when the keys are not those that signed."""
-        if self.writer.key_revision != revision:
-            raise KeysMoved
+    def expect_revision(self, revision: int) -> None:
+        """Raise RevisionMoved when keys or policy are not those that were gone by."""
+        if self.writer.revision != revision:
+            raise RevisionMoved

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from clawguard.checks import check_metadata, check_text
 from clawguard.clock import microseconds
-from clawguard.errors import DelegationRefused, InvalidArgument, TokenSuperseded
+from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
+from clawguard.guard import Member, Policy, authority_of
 from clawguard.models import Actor, JSONObject, decode_actors, encode_actors
 from clawguard.scopes import ScopeSet, parse_scopes
 
@@ -17,18 +18,24 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "MAX_DEPTH",
     "Authority",
+    "Draft",
     "Ends",
+    "Labels",
     "Parent",
     "check_agent",
+    "check_ceiling",
     "check_delegation",
     "check_given",
+    "check_role_and_task",
     "check_subject",
     "child_of",
     "created_fields",
+    "granted_fields",
     "new_row",
     "optional_duration",
     "optional_text",
-    "spoken_for",
+    "role_and_task",
+    "widened_by",
 ]
 
 DEFAULT_WORKSPACE = "default"
@@ -37,12 +44,30 @@ _MAX_AGENT_ID = 249  # "agent:" and the id are a subject of at most 255
 _SUBJECT = re.compile(r"[a-z][a-z0-9_-]*:.+", re.ASCII)
 
 
+class Labels(TypedDict, total=False):
+    """Name the optional texts on a session that decide nothing."""
+
+    agent_alias: str | None
+    engine_url: str | None
+    engine_version: str | None
+    channel_id: str | None
+    room_id: str | None
+    sender_id: str | None
+
+
 class Authority(NamedTuple):
     """Say in whose name a delegation is asked: a session, what it may pass on, its token's generation."""
 
     session_id: str
     scopes: ScopeSet | None
     generation: int | None
+
+
+class Draft(NamedTuple):
+    """Hold the columns of a session to be, and the scopes that only a grant gives it."""
+
+    columns: dict[str, Any]
+    widened: tuple[str, ...] = ()
 
 
 class Parent(NamedTuple):
@@ -70,6 +95,13 @@ class Parent(NamedTuple):
     due_at: int
     cause: str | None
     reason: str | None
+    grant_name: str | None
+    granted: int
+    uses_left: int | None
+
+    def member(self) -> Member:
+        """Return the parent as the policy reckons with it."""
+        return Member(self.agent_id, self.role, self.task_type, parse_scopes(self.scopes), self.grant_name)
 
 
 class Ends(NamedTuple):
@@ -102,6 +134,7 @@ def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) ->
         "reason": None,
         "ended_by": None,
         "due_at": min(draft["expires_at"], now + (draft["idle_timeout"] or draft["ttl"])),
+        "uses_left": None,
     }
 
 
@@ -126,31 +159,98 @@ def child_of(
     }
 
 
-def spoken_for(asked: dict[str, Any], parent: Parent) -> dict[str, Any]:
-    """Fill in the role and the task from the parent; another role is a step that nothing allows."""
-    if asked["role"] is not None and asked["role"] != parent.role:
-        raise DelegationRefused("a child has its parent's role", hint="leave role= out")
-    return asked | {"role": parent.role, "task_type": asked["task_type"] or parent.task_type}
+def check_role_and_task(policy: Policy, role: str | None, task_type: str | None) -> None:
+    """Raise InvalidArgument for a role or task that the policy does not know, where it names any."""
+    if role is not None and policy.roles and role not in policy.roles:
+        raise InvalidArgument("role", "is not one of the policy's")
+    if task_type is not None and policy.tasks and task_type not in policy.tasks:
+        raise InvalidArgument("task_type", "is not one of the policy's")
 
 
-def check_delegation(parent: Parent, authority: Authority, wanted: ScopeSet) -> None:
+def check_ceiling(policy: Policy, asked: Member) -> None:
+    """Raise PolicyDenied for scopes beyond what the role and the task may have."""
+    missing = policy.ceiling(asked.role, asked.task_type).missing(asked.scopes)
+    if missing:
+        who = " and ".join(
+            filter(None, (asked.role and f"role {asked.role}", asked.task_type and f"task {asked.task_type}"))
+        )
+        raise PolicyDenied("create", f"{who} may not have {' '.join(missing)}")
+
+
+def role_and_task(asked: dict[str, Any], parent: Parent, policy: Policy) -> dict[str, Any]:
+    """Return a child's role and task: its parent's, but for a step that the policy names and its own task."""
+    role = asked["role"] or parent.role
+    if role != parent.role:
+        known = policy.roles.get(parent.role or "")
+        if known is None or role not in known.may_become:
+            raise DelegationRefused(
+                "a child has its parent's role",
+                hint="leave role= out, or name the step in may_become",
+            )
+    return {"role": role, "task_type": asked["task_type"] or parent.task_type}
+
+
+def check_delegation(parent: Parent, authority: Authority) -> None:
+    """Raise what refuses any delegation by this parent, whatever is asked."""
     if authority.generation is not None and parent.generation != authority.generation:
         raise TokenSuperseded
     if not parent.delegable:
         raise DelegationRefused("the session may not delegate", hint="create it with delegable=True")
     if parent.depth >= MAX_DEPTH:
         raise DelegationRefused(f"delegation may be at most {MAX_DEPTH} deep")
-    held = parse_scopes(parent.scopes)
+
+
+def widened_by(
+    policy: Policy, line: Sequence[Member], authority: Authority, asked: Member
+) -> tuple[str, ...]:
+    """Return the scopes that only the grant gives, none where it was not needed.
+
+    Raises DelegationRefused for scopes that neither the parent nor the grant has, or the child's own role and
+    task may not have.
+    """
+    held = authority_of(policy, line)[-1]
     if authority.scopes is not None:
         held = held.intersect(authority.scopes)
-    missing = held.missing(wanted)
+    granted = _granted(policy, line[-1], asked)
+    missing = held.union(granted).missing(asked.scopes)
     if missing:
-        raise DelegationRefused(f"{parent.agent_id} lacks {' '.join(missing)}", missing=missing)
+        raise DelegationRefused(f"{line[-1].agent_id} lacks {' '.join(missing)}", missing=missing)
+    missing = policy.ceiling(asked.role, asked.task_type).missing(asked.scopes)
+    if missing:
+        raise DelegationRefused(
+            f"the child's role and task may not have {' '.join(missing)}", missing=missing
+        )
+    return held.missing(asked.scopes)
 
 
-def created_fields(row: dict[str, Any]) -> dict[str, Any]:
+def _granted(policy: Policy, parent: Member, asked: Member) -> ScopeSet:
+    if asked.grant_name is None:
+        return ScopeSet()
+    if asked.grant_name not in policy.grants:
+        raise DelegationRefused(f"the policy has no grant {asked.grant_name!r}")
+    if not policy.grants[asked.grant_name].fits(parent, asked):
+        raise DelegationRefused(
+            f"the grant {asked.grant_name!r} is not for {parent.agent_id} to {asked.agent_id}"
+        )
+    return policy.grant_between(parent, asked)
+
+
+def created_fields(row: dict[str, Any], policy: Policy) -> dict[str, Any]:
     data = {"scopes": row["scopes"], "expires_at": row["expires_at"], "parent_id": row["parent_id"]}
     data |= {"role": row["role"], "task_type": row["task_type"], "audience": row["audience"]}
+    return _fields(row, data | _mark(policy))
+
+
+def granted_fields(row: dict[str, Any], policy: Policy, widened: tuple[str, ...]) -> dict[str, Any]:
+    data = {"grant": row["grant_name"], "scopes": " ".join(widened), "parent_id": row["parent_id"]}
+    return _fields(row, data | _mark(policy))
+
+
+def _mark(policy: Policy) -> dict[str, Any]:
+    return {} if policy.is_empty else {"policy": policy.digest}
+
+
+def _fields(row: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     return {
         "session_id": row["id"],
         "version": 1,
@@ -169,12 +269,17 @@ def check_given(
     name: str | None,
     delegable: bool,
     metadata: JSONObject | None,
-    **labels: str | None,
+    **labels: Unpack[Labels],
 ) -> dict[str, Any]:
-    """Return the columns that a caller may fill as they like, checked; `labels` are plain texts."""
+    """Return the columns that a caller may fill as they like, checked; TypeError for an unknown label."""
+    unknown = labels.keys() - Labels.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
     if not isinstance(delegable, bool):
         raise InvalidArgument("delegable", "must be True or False")
-    texts = {"role": role, "task_type": task_type, "key": key, "name": name, **labels}
+    texts = {"role": role, "task_type": task_type, "key": key, "name": name}
+    given: dict[str, Any] = {**labels}
+    texts |= {label: given.get(label) for label in Labels.__annotations__}
     return {
         **{label: optional_text(value, argument=label) for label, value in texts.items()},
         "delegable": int(delegable),

@@ -9,25 +9,31 @@ from typing import Any
 
 from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, KeyInUse, SessionEnded, SessionNotFound, TokenSuperseded
+from clawguard.guard import Member, Policy
 from clawguard.models import IssuedSession, Session
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.cache import CacheEntry, digest_of
-from clawguard.sessions.change import Change, KeysMoved, SessionDue
+from clawguard.sessions.change import Change, RevisionMoved, SessionDue
 from clawguard.sessions.drafts import (
     DEFAULT_WORKSPACE,
     Authority,
+    Draft,
     Ends,
     Parent,
     check_agent,
+    check_ceiling,
     check_delegation,
     check_given,
+    check_role_and_task,
     check_subject,
     child_of,
     created_fields,
+    granted_fields,
     new_row,
     optional_duration,
     optional_text,
-    spoken_for,
+    role_and_task,
+    widened_by,
 )
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.parts import Parts
@@ -72,23 +78,25 @@ class Issuing:
             "actors": "[]",
             "parent_id": None,
             "depth": 0,
+            "grant_name": None,
+            "granted": 0,
             "ttl": life,
             "idle_timeout": optional_duration(idle_timeout, argument="idle_timeout"),
             "request_id": optional_text(request_id, argument="request_id"),
             **check_given(**given),
         }
 
-        def draft() -> dict[str, Any]:
+        asked = Member(agent, fixed["role"], fixed["task_type"], parse_scopes(fixed["scopes"]), None)
+
+        def draft(policy: Policy) -> Draft:
+            check_role_and_task(policy, asked.role, asked.task_type)
+            check_ceiling(policy, asked)
             now = self._parts.clock.now()
             session_id = self._parts.new_id(now)
             end = now + min(life, longest)
-            return fixed | {
-                "id": session_id,
-                "root_id": session_id,
-                "created_at": now,
-                "expires_at": end,
-                "absolute_expires_at": now + longest,
-            }
+            own = {"id": session_id, "root_id": session_id, "created_at": now}
+            own |= {"expires_at": end, "absolute_expires_at": now + longest}
+            return Draft(fixed | own)
 
         return self._bring_into_being(draft, None)
 
@@ -101,6 +109,7 @@ class Issuing:
         ttl: Any,
         idle_timeout: Any,
         audience: str | None,
+        grant: str | None,
         request_id: str | None,
         **given: Any,
     ) -> IssuedSession:
@@ -110,27 +119,30 @@ class Issuing:
         life = optional_duration(ttl, argument="ttl")
         idle = optional_duration(idle_timeout, argument="idle_timeout")
         asked = {"request_id": optional_text(request_id, argument="request_id"), **check_given(**given)}
+        grant_name = optional_text(grant, argument="grant")
         if audience is not None:
             self._parts.guard.check_audience(audience)
 
-        def draft() -> dict[str, Any]:
+        def draft(policy: Policy) -> Draft:
             parent = self._read_parent(authority.session_id)
-            check_delegation(parent, authority, wanted)
-            return (
-                child_of(
-                    parent,
-                    now=max(self._parts.clock.now(), parent.created_at + 1),
-                    new_id=self._parts.new_id,
-                    life=life,
-                    idle=idle,
-                )
-                | spoken_for(asked, parent)
-                | {
-                    "agent_id": agent,
-                    "audience": audience or parent.audience,
-                    "scopes": str(wanted),
-                }
+            check_delegation(parent, authority)
+            named = role_and_task(asked, parent, policy)
+            check_role_and_task(policy, **named)
+            child = Member(agent, named["role"], named["task_type"], wanted, grant_name)
+            line = self._parts.lines.line(
+                parent.id, own=parent.member(), depth=parent.depth, is_whole=bool(parent.granted)
             )
+            widened = widened_by(policy, line, authority, child)
+            now = max(self._parts.clock.now(), parent.created_at + 1)
+            inherited = child_of(parent, now=now, new_id=self._parts.new_id, life=life, idle=idle)
+            own: dict[str, Any] = {
+                "agent_id": agent,
+                "audience": audience or parent.audience,
+                "scopes": str(wanted),
+            }
+            own |= {"grant_name": grant_name if widened else None}
+            own |= {"granted": int(parent.granted or bool(widened))}
+            return Draft(inherited | asked | named | own, widened)
 
         return self._bring_into_being(draft, authority)
 
@@ -167,9 +179,9 @@ class Issuing:
         token = self._parts.guard.issue(ahead, signer)
         try:
             with self._parts.change(durable=True) as change:
-                change.expect_keys(ring.revision)
+                change.expect_revision(ring.revision)
                 row = _set_generation(change, ahead, now=now, end=end)
-        except KeysMoved:
+        except RevisionMoved:
             self._parts.keychain.reload()
             return None
         except SessionDue as due:
@@ -185,25 +197,29 @@ class Issuing:
         return max(to_microseconds(session.expires_at), min(wanted, limit))
 
     def _bring_into_being(
-        self, draft: Callable[[], dict[str, Any]], authority: Authority | None
+        self, draft: Callable[[Policy], Draft], authority: Authority | None
     ) -> IssuedSession:
         while True:
             ring = self._parts.guard.ring
+            policy = self._parts.guard.policy  # after the ring: then it is none older
             signer = ring.require_signer()
-            row = new_row(draft(), kid=signer.kid, new_id=self._parts.new_id)
+            columns, widened = draft(policy)
+            row = new_row(columns, kid=signer.kid, new_id=self._parts.new_id)
             session = Session.from_row(row)
             token = self._parts.guard.issue(session, signer)
             try:
                 with self._parts.change(durable=False) as change:
-                    change.expect_keys(ring.revision)
+                    change.expect_revision(ring.revision)
                     made = _made_before(change, row)
                     if made is None:
                         _check_key(change, row)
                         if authority is not None:
                             _hold_against_parent(change, row, authority)
                         change.tx.run("session.insert", **row)
-                        change.writer.append("session.created", **created_fields(row))
-            except KeysMoved:
+                        change.writer.append("session.created", **created_fields(row, policy))
+                        if widened:
+                            change.writer.append("guard.granted", **granted_fields(row, policy, widened))
+            except RevisionMoved:
                 self._parts.keychain.reload()
             except SessionDue as due:
                 refusal = self._endings.settle(due.session_id)
@@ -212,7 +228,7 @@ class Issuing:
             else:
                 if made is not None:
                     return self._issue_again(made)
-                return self._hand_out(session, token, revision=ring.revision)
+                return self._hand_out(session, token, revision=ring.revision, is_new=True)
 
     def _issue_again(self, session: Session) -> IssuedSession:
         """Answer a repeated request with the session it made; its token is as good as the first one."""
@@ -227,9 +243,16 @@ class Issuing:
             return self._hand_out(session, token, revision=ring.revision)
         return self.refresh(session.id, ttl=None, expected_generation=None)
 
-    def _hand_out(self, session: Session, token: str, *, revision: int) -> IssuedSession:
-        """Remember what the token means, so that it need not be parsed here, and give it out."""
+    def _hand_out(
+        self, session: Session, token: str, *, revision: int, is_new: bool = False
+    ) -> IssuedSession:
+        """Remember what the token means, so that it need not be parsed here, and give it out.
+
+        A new session has all that its row says; an older one perhaps no longer: that is left to validate.
+        """
         issued = IssuedSession(session, token=token)
+        if not is_new and (self._parts.guard.policy.narrows or session.granted):
+            return issued
         idle = None if session.idle_timeout is None else round(session.idle_timeout * SECOND)
         entry = CacheEntry(
             issued.as_context(),

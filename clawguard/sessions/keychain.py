@@ -1,4 +1,4 @@
-"""The key ring in the store: loaded when its revision moves, rotated for every process at once."""
+"""The keys in the store: loaded with the policy when the revision moves, rotated for all processes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from clawguard.clock import Clock, to_datetime
-from clawguard.errors import ClawguardError, ConfigError
+from clawguard.errors import ClawguardError, ConfigError, StoreUnavailable
 from clawguard.guard import (
     Algorithm,
     Guard,
     KeyEncryptionKey,
     KeyRing,
     KeyState,
+    Policy,
     RingKey,
     SigningKey,
     VerifyingKey,
+    load_policy,
 )
 from clawguard.sessions.change import Change
 from clawguard.store import Store, Transaction
 
-__all__ = ["KeyInfo", "Keychain", "Keys", "insert_key", "load_ring"]
+__all__ = ["KeyInfo", "Keychain", "Keys", "insert_key", "load_rules"]
 
 _logger = logging.getLogger("clawguard.sessions")
 
@@ -51,19 +53,33 @@ def insert_key(tx: Transaction, key: SigningKey, *, kek: KeyEncryptionKey, state
     )
 
 
-def load_ring(store: Store, kek: KeyEncryptionKey | None, known: KeyRing | None = None) -> KeyRing:
-    """Read the ring; without a key-encryption key it can verify but not sign.
+def load_rules(
+    store: Store, kek: KeyEncryptionKey | None, known: tuple[KeyRing, Policy] | None = None
+) -> tuple[KeyRing, Policy]:
+    """Read the key ring and the policy; without a key-encryption key the ring can verify but not sign.
 
     Raises ConfigError when the key-encryption key is not the one that sealed the keys.
     """
     # The revision first: a change in between is then seen again, never missed.
-    revision = store.read("meta.get")[0][3]
+    _, _, _, revision, digest = store.read("meta.get")[0]
     keys, signer = [], None
     for kid, algorithm, state, jwk, sealed, verify_until, _ in store.read("keys.all"):
         keys.append(RingKey(VerifyingKey.from_jwk(json.loads(jwk)), state, verify_until))
         if state == "active" and kek is not None:
-            signer = _signer(kid, algorithm, sealed, kek=kek, known=known)
-    return KeyRing(revision, keys, signer)
+            signer = _signer(kid, algorithm, sealed, kek=kek, known=known and known[0])
+    return KeyRing(revision, keys, signer), _load_policy(store, digest, known=known and known[1])
+
+
+def _load_policy(store: Store, digest: str | None, *, known: Policy | None) -> Policy:
+    if digest is None:
+        return Policy.empty()
+    if known is not None and known.digest == digest:
+        return known
+    rows = store.read("policy.get", digest=digest)
+    policy = load_policy(json.loads(rows[0][0])) if rows else None
+    if policy is None or policy.digest != digest:
+        raise StoreUnavailable("the policy in force cannot be read", hint="restore a backup")
+    return policy
 
 
 def _signer(
@@ -82,7 +98,7 @@ def _purpose(kid: str, algorithm: str) -> str:
 
 
 class Keychain:
-    """Keep the guard's ring in step with the store."""
+    """Keep the guard's key ring and policy in step with the store."""
 
     def __init__(self, store: Store, guard: Guard, *, kek: KeyEncryptionKey | None) -> None:
         self._store = store
@@ -90,11 +106,12 @@ class Keychain:
         self._kek = kek
 
     def reload(self) -> None:
-        """Load the ring anew."""
-        self._guard.replace_ring(load_ring(self._store, self._kek, self._guard.ring))
+        """Load both anew."""
+        guard = self._guard
+        guard.replace(*load_rules(self._store, self._kek, (guard.ring, guard.policy)))
 
     def catch_up(self) -> bool:
-        """Load the ring anew if the store's has moved, and tell whether it had."""
+        """Load both anew if the store's have moved, and tell whether they had."""
         if self._store.read("meta.get")[0][3] == self._guard.ring.revision:
             return False
         self.reload()
@@ -155,7 +172,7 @@ class Keys:
             old, active = _rotate(
                 change, fresh, kek=self._keychain.kek, emergency=emergency, algorithm=wanted
             )
-            change.tx.run("meta.bump_keys")
+            change.tx.run("meta.bump")
             change.writer.append(
                 "key.rotated", cause="key" if emergency else None, data={"kid": active, "previous": old}
             )
@@ -184,7 +201,7 @@ class Keys:
         if any(state == "retiring" and until <= now for _, _, state, _, _, until, _ in rows):
             with self._change(durable=True) as change:
                 if change.tx.run("keys.prune", now=change.now):
-                    change.tx.run("meta.bump_keys")
+                    change.tx.run("meta.bump")
 
 
 def _rotate(

@@ -7,24 +7,25 @@ import os
 import uuid
 from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, Duration, microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
-from clawguard.guard import KekSource
-from clawguard.models import Inspection, IssuedSession, JSONObject, Session, SessionContext
+from clawguard.guard import KekSource, Policy, PolicySource, load_policy
+from clawguard.models import Decision, Inspection, IssuedSession, JSONObject, Session, SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, bound_actor
 from clawguard.sessions.directory import Directory
-from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, check_agent, optional_text
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, Labels, check_agent, optional_text
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.issuing import Issuing
 from clawguard.sessions.keychain import Keys
 from clawguard.sessions.parts import Parts, open_parts
+from clawguard.sessions.policies import Policies
 from clawguard.sessions.references import SessionRef, session_id_of
 from clawguard.sessions.sweeper import Sweeper
 from clawguard.sessions.verifier import Verifier
@@ -56,6 +57,7 @@ class SessionManager:
             change=parts.change,
             end_signed=self._endings.end_signed_by,
         )
+        self._policies = Policies(parts.change, parts.keychain, parts.guard)
         parts.bus.sender = self
         chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune)
         self._sweeper = Sweeper(chores, every=sweep_every)
@@ -69,6 +71,7 @@ class SessionManager:
         issuer: str | None = None,
         audience: str | None = None,
         audiences: Collection[str] = (),
+        policy: PolicySource | None = None,
         kek: KekSource = None,
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
@@ -79,12 +82,16 @@ class SessionManager:
 
         `url` is by default `CLAWGUARD_URL`, else `.clawguard/clawguard.db`; `:memory:` leaves nothing
         behind. `issuer` and `audience` are the database's own unless it is new; `audiences` are further
-        ones that its tokens may be for. `kek` is the key-encryption key: 32 bytes, a passphrase (str), a key
-        file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else a file beside the database.
-        `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write waits
-        at most `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a `thread`
-        of their own, or `inline`, after each call. Raises ConfigError when anything is not as it must be.
+        ones that its tokens may be for. `policy` (the path of a TOML file, a dict or a `Policy`) is put in
+        force, see `reload_policy`; without it the one in force stays. `kek` is the key-encryption key: 32
+        bytes, a passphrase (str), a key file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else
+        a file beside the database. `sweep_every` seconds natural ends are recorded; None leaves that to
+        `prune_expired`. A write waits at most `lock_timeout` seconds for others. `dispatch` says where live
+        receivers run: on a `thread` of their own, or `inline`, after each call. Raises ConfigError when
+        anything is not as it must be.
         """
+        if policy is not None:
+            load_policy(policy)  # a fault shows before anything is opened or made
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
             url,
@@ -98,6 +105,8 @@ class SessionManager:
             clock=clock,
         )
         manager = cls(parts, sweep_every=every)
+        if policy is not None:
+            manager._put_first_policy(load_policy(policy), policy)
         manager._sweeper.start()
         return manager
 
@@ -129,6 +138,19 @@ class SessionManager:
         """The blinker signals; receivers get `(manager, event=)`."""
         return self._parts.bus.signals
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force; the empty one says nothing, and scopes alone decide."""
+        return self._policies.in_force
+
+    def reload_policy(self, policy: PolicySource | None = None) -> Policy:
+        """Put a policy in force in every process, from its next validate on, and return it.
+
+        A TOML file by its path, a dict, or a `Policy`; by default the file that was given last. Raises
+        ConfigError for its first fault, with line and key: then the policy before stays in force.
+        """
+        return self._policies.reload(policy, actor=_actor(None))
+
     def create(
         self,
         /,
@@ -148,18 +170,13 @@ class SessionManager:
         delegable: bool = True,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
-        agent_alias: str | None = None,
-        engine_url: str | None = None,
-        engine_version: str | None = None,
-        channel_id: str | None = None,
-        room_id: str | None = None,
-        sender_id: str | None = None,
+        **labels: Unpack[Labels],
     ) -> IssuedSession:
         """Create a session and return it with its token.
 
         `subject` is on whose behalf (default the agent itself), `key` the host's own unique handle,
         `max_lifetime` what no refresh passes (default a day or `ttl`, the longer). The same `request_id`
-        gives the same session again. What follows it are labels: they decide nothing. Raises
+        gives the same session again. The rest are labels, texts that decide nothing: see `Labels`. Raises
         InvalidArgument, KeyInUse.
         """
         return self._issuing.create(
@@ -178,12 +195,7 @@ class SessionManager:
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
-            agent_alias=agent_alias,
-            engine_url=engine_url,
-            engine_version=engine_version,
-            channel_id=channel_id,
-            room_id=room_id,
-            sender_id=sender_id,
+            **labels,
         )
 
     def create_session(
@@ -204,22 +216,19 @@ class SessionManager:
         role: str | None = None,
         task_type: str | None = None,
         audience: str | None = None,
+        grant: str | None = None,
         key: str | None = None,
         name: str | None = None,
         delegable: bool = True,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
-        agent_alias: str | None = None,
-        engine_url: str | None = None,
-        engine_version: str | None = None,
-        channel_id: str | None = None,
-        room_id: str | None = None,
-        sender_id: str | None = None,
+        **labels: Unpack[Labels],
     ) -> IssuedSession:
         """Create a child that never has what its parent lacks: scopes, lifetime, idle limit or depth.
 
         `parent` is a token or a record. `ttl` means at most: the child ends at the earlier of it and its
-        parent. Raises DelegationRefused (scopes are never trimmed) and what `validate` raises.
+        parent. `grant` names what the policy lets this parent hand on without having it. Raises
+        DelegationRefused (scopes are never trimmed) and what `validate` raises.
         """
         return self._issuing.delegate(
             self._authority(parent),
@@ -230,17 +239,13 @@ class SessionManager:
             role=role,
             task_type=task_type,
             audience=audience,
+            grant=grant,
             key=key,
             name=name,
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
-            agent_alias=agent_alias,
-            engine_url=engine_url,
-            engine_version=engine_version,
-            channel_id=channel_id,
-            room_id=room_id,
-            sender_id=sender_id,
+            **labels,
         )
 
     def validate(
@@ -257,6 +262,12 @@ class SessionManager:
         return self._verifier.validate(
             token_or_context, require=require, any_of=any_of, audience=audience, source=source
         )
+
+    def authorize(
+        self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
+    ) -> Decision:
+        """Decide by the policy whether a session may do an action: see `Verifier.authorize`."""
+        return self._verifier.authorize(context, action, resource=resource, risk=risk)
 
     def recheck(self, context: SessionContext, /) -> None:
         """Hold a context against its row without counting it as activity: see `Verifier.recheck`."""
@@ -349,6 +360,14 @@ class SessionManager:
     def off(self, receiver: Receiver) -> None:
         """Stop calling a receiver given to `on`."""
         self._parts.bus.off(receiver)
+
+    def _put_first_policy(self, policy: Policy, source: PolicySource) -> None:
+        try:
+            self._policies.reload(policy, actor="host")
+            self._policies.remember(source)
+        except BaseException:
+            self.close()
+            raise
 
     def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
         why = optional_text(reason, argument="reason")

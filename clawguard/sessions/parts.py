@@ -18,7 +18,8 @@ from clawguard.events.signals import Dispatch, EventBus
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
-from clawguard.sessions.keychain import Keychain, insert_key, load_ring
+from clawguard.sessions.keychain import Keychain, insert_key, load_rules
+from clawguard.sessions.lines import Lines
 from clawguard.sessions.recorder import Recorder
 from clawguard.store import Store, open_store
 
@@ -40,6 +41,7 @@ class Parts(NamedTuple):
     new_id: IdFactory
     guard: Guard
     keychain: Keychain
+    lines: Lines
     bus: EventBus
     log: EventLog
     cache: ContextCache
@@ -131,11 +133,12 @@ def _assemble(
         meta = store.read("meta.get")
     if not meta:
         raise ConfigError("the database has not been founded", hint="open it once with SessionManager.open()")
-    _, known_issuer, known_audience, _ = meta[0]
+    _, known_issuer, known_audience, *_ = meta[0]
     _check_fit(issuer, known_issuer, audience if signs else None, known_audience)
     key = _load_kek(store, kek, known_issuer) if signs else None
     own = audience or known_audience
-    guard = Guard(issuer=known_issuer, audience=own, audiences={own, *audiences}, ring=load_ring(store, key))
+    ring, policy = load_rules(store, key)
+    guard = Guard(issuer=known_issuer, audience=own, audiences={own, *audiences}, ring=ring, policy=policy)
     log = EventLog(store, bus=bus, issuer=known_issuer, new_id=new_id)
 
     def change(*, durable: bool) -> Change:
@@ -149,6 +152,7 @@ def _assemble(
         new_id=new_id,
         guard=guard,
         keychain=Keychain(store, guard, kek=key),
+        lines=Lines(store, guard),
         bus=bus,
         log=log,
         cache=ContextCache(capacity=_CACHE_CAPACITY, clock=clock),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from clawguard.clock import SECOND, Clock
 from clawguard.forks import call_around_fork
-from clawguard.models import SessionContext
+from clawguard.models import Decision, SessionContext
 from clawguard.sessions.change import Change
 
 __all__ = ["Recorder"]
@@ -71,8 +71,10 @@ class Recorder:
         if soon:
             self.kick()
 
-    def denied(self, context: SessionContext, *, action: str, reason: str) -> None:
-        """Note that a genuine caller was refused."""
+    def denied(
+        self, context: SessionContext, *, action: str, reason: str, decision: Decision | None = None
+    ) -> None:
+        """Note that a genuine caller was refused, by a decision of the policy where there was one."""
         fields = {
             "session_id": context.session_id,
             "agent_id": context.agent_id,
@@ -80,13 +82,15 @@ class Recorder:
             "workspace_id": context.workspace_id,
             "reason": reason[:255],
         }
-        self._count(("guard.denied", context.session_id, action, reason), fields, {"action": action[:255]})
+        data = {"action": action[:255]}
+        if decision is not None:
+            data |= {"policy": decision.policy} | ({"rule": decision.rule} if decision.rule else {})
+        self._count(("guard.denied", context.session_id, action, reason), fields, data)
 
     def rejected(self, *, source: str | None, reason: str) -> None:
         """Count a token that is none of ours by where it came from; nothing of the token is kept."""
-        self._count(
-            ("token.rejected", source or "", reason), {"reason": reason}, {"source": source or "unknown"}
-        )
+        known = source[:255] if isinstance(source, str) and source.isprintable() else ""
+        self._count(("token.rejected", known, reason), {"reason": reason}, {"source": known or "unknown"})
 
     def receiver_failed(self, receiver: str, error: str, count: int) -> None:
         """Note that a live receiver failed or was too slow."""

@@ -39,7 +39,10 @@ class Standing(NamedTuple):
     cause: str | None
     reason: str | None
     due_cause: str
-    key_revision: int
+    depth: int
+    granted: int
+    uses_left: int | None
+    revision: int
     schema_version: int
 
 
@@ -70,7 +73,7 @@ def check_bound(standing: Standing, claims: Claims) -> None:
 
 
 def context_of(standing: Standing, *, session_id: str, scopes: ScopeSet) -> SessionContext:
-    """Return the authority that remains: what both the row and the token or context give."""
+    """Return who the row says is calling, with the scopes that were found to remain."""
     return SessionContext(
         session_id=session_id,
         generation=standing.generation,
@@ -79,7 +82,7 @@ def context_of(standing: Standing, *, session_id: str, scopes: ScopeSet) -> Sess
         workspace_id=standing.workspace_id,
         audience=standing.audience,
         role=standing.role,
-        scopes=parse_scopes(standing.scopes).intersect(scopes),
+        scopes=scopes,
         task_type=standing.task_type,
         expires_at=to_datetime(standing.expires_at),
         actors=decode_actors(standing.actors),

@@ -20,10 +20,10 @@ from clawguard.errors import (
     TokenSuperseded,
 )
 from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION, EventLog
-from clawguard.guard import Claims, TokenFault
+from clawguard.guard import Claims, TokenFault, check_question
 from clawguard.guard.tokens import MAX_TOKEN
-from clawguard.models import Inspection, Session, SessionContext
-from clawguard.scopes import Scopes, parse_scopes
+from clawguard.models import Decision, Inspection, Session, SessionContext
+from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.current import Use
 from clawguard.sessions.parts import Parts, open_parts
@@ -51,6 +51,7 @@ class Verifier:
         self._cache = parts.cache
         self._recorder = parts.recorder
         self._guard = parts.guard
+        self._lines = parts.lines
         self._now = parts.clock.now
         self._log = parts.log
         self._flush_every = flush_every * SECOND
@@ -126,16 +127,29 @@ class Verifier:
         if isinstance(token_or_context, str):
             context = self._check_token(token_or_context, audience=audience, source=source, now=now)
         else:
-            standing = self._standing_of(token_or_context, audience=audience, now=now)
-            context = context_of(
-                standing, session_id=token_or_context.session_id, scopes=token_or_context.scopes
-            )
-            if standing.idle_timeout is not None or source not in (None, standing.last_source):
-                every = touch_every(standing.idle_timeout)
-                self._note_use(context, every=every, source=source, now=now)
+            standing, context = self._renew(token_or_context, audience=audience, now=now)
+            self._note_context(context, standing, source=source, now=now)
         if require or any_of:
             self._check_scopes(context, require=require, any_of=any_of)
         return context
+
+    def authorize(
+        self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
+    ) -> Decision:
+        """Decide by the policy whether a session may do an action, as its row and its line now say.
+
+        `action` is a scope without a wildcard, `resource` what it is done to, `risk` a number that rules may
+        compare. A denial is a `guard.denied` event and no error: `require()` makes one of it. Raises what
+        `validate` raises for a context.
+        """
+        check_question(action, resource=resource, risk=risk)
+        now = self._time()
+        standing, context = self._renew(context, audience=None, now=now)
+        self._note_context(context, standing, source=None, now=now)
+        decision = self._lines.decide(standing, context, action=action, resource=resource, risk=risk)
+        if not decision:
+            self._recorder.denied(context, action=action, reason=decision.reason, decision=decision)
+        return decision
 
     def recheck(self, context: SessionContext, /) -> None:
         """Hold a context against its row as `validate` does, without counting it as activity."""
@@ -175,7 +189,8 @@ class Verifier:
         self, token: str, *, audience: str | None, source: str | None, now: int
     ) -> SessionContext:
         if len(token) > MAX_TOKEN or not token.isascii():
-            raise self._refuse(TokenFault("too_long" if token.isascii() else "characters"), source)
+            self._recorder.rejected(source=source, reason="too_long" if token.isascii() else "characters")
+            raise InvalidToken
         digest = digest_of(token)
         wanted = self._guard.audience if audience is None else audience
         entry = self._cache.get(digest)
@@ -193,8 +208,8 @@ class Verifier:
             return self._admit(claims, digest, source=source, now=now)
         except TokenFault as fault:
             self._cache.drop(digest)
-            refusal = self._refuse(fault, source)
-        raise refusal
+            self._recorder.rejected(source=source, reason=fault.reason)
+        raise InvalidToken
 
     def _verify(self, token: str, *, audience: str | None, now: int) -> Claims:
         """Check form and signature; a key not known here may be one that another process just made."""
@@ -213,12 +228,12 @@ class Verifier:
             self._cache.drop(digest)
             self._record_refusal(claims, refusal)
             raise
-        context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
+        context = self._context(standing, session_id=claims.session_id, scopes=claims.scopes)
         every = touch_every(standing.idle_timeout)
         entry = CacheEntry(
             context,
             version=standing.version,
-            revision=standing.key_revision,
+            revision=standing.revision,
             ends_at=claims.expires_at * SECOND,
             touch_every=every,
             source=standing.last_source,
@@ -239,6 +254,17 @@ class Verifier:
             raise TokenFault("unknown_key")
         check_bound(standing, claims)
         return standing
+
+    def _context(self, standing: Standing, *, session_id: str, scopes: ScopeSet) -> SessionContext:
+        """Return what remains of the scopes under the row, its line and the policy as they now stand."""
+        held = self._lines.held(standing, session_id)
+        return context_of(standing, session_id=session_id, scopes=held.intersect(scopes))
+
+    def _renew(
+        self, context: SessionContext, *, audience: str | None, now: int
+    ) -> tuple[Standing, SessionContext]:
+        standing = self._standing_of(context, audience=audience, now=now)
+        return standing, self._context(standing, session_id=context.session_id, scopes=context.scopes)
 
     def _standing_of(self, context: SessionContext, *, audience: str | None, now: int) -> Standing:
         """Return how a context's session stands; raise where it is no longer what the context says."""
@@ -274,7 +300,7 @@ class Verifier:
         standing = Standing(*rows[0])
         if standing.schema_version != SCHEMA_VERSION:
             raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
-        if standing.key_revision != self._guard.ring.revision:
+        if standing.revision != self._guard.ring.revision:
             self._parts.keychain.reload()
         return standing
 
@@ -296,16 +322,17 @@ class Verifier:
         entry.next_touch = now + entry.touch_every
         entry.source = source or entry.source
 
+    def _note_context(
+        self, context: SessionContext, standing: Standing, *, source: str | None, now: int
+    ) -> None:
+        if standing.idle_timeout is not None or source not in (None, standing.last_source):
+            every = touch_every(standing.idle_timeout)
+            self._note_use(context, every=every, source=source, now=now)
+
     def _note_use(self, context: SessionContext, *, every: int, source: str | None, now: int) -> None:
         if source is not None:
             check_text(source, argument="source")
         self._recorder.touch(context.session_id, at=now, source=source, soon=every < self._flush_every)
-
-    def _refuse(self, fault: TokenFault, source: str | None) -> InvalidToken:
-        """Count the fault by its source and answer as for any other."""
-        known = source if isinstance(source, str) and source.isprintable() else None
-        self._recorder.rejected(source=known and known[:255], reason=fault.reason)
-        return InvalidToken()
 
     def _record_refusal(self, claims: Claims, refusal: AccessDenied) -> None:
         standing = self._standing(claims.session_id)

@@ -1,4 +1,4 @@
-"""Bring a database's schema up to date: a ledger of what was applied, each step in one transaction."""
+"""Bring a database's schema up to date: a ledger of what was applied, the rest in one transaction."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def migrate(
         )
     if version:
         _check_ledger(connection.execute(ledger.list).fetchall(), steps[:version])
-    for step in steps[version:]:
-        _apply(connection, step, ledger=ledger, now=now)
+    if version < len(steps):
+        _apply(connection, steps[version:], ledger=ledger, now=now)
 
 
 def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
@@ -75,14 +75,15 @@ def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) 
         )
 
 
-def _apply(connection: sqlite3.Connection, step: Migration, *, ledger: Ledger, now: int) -> None:
+def _apply(connection: sqlite3.Connection, steps: tuple[Migration, ...], *, ledger: Ledger, now: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _statements(step.text):
-            connection.execute(statement)
-        connection.execute(ledger.add, (step.number, step.name, step.digest, now))
-        connection.execute(ledger.announce, (step.number,))
-        connection.execute(f"PRAGMA user_version = {step.number}")
+        for step in steps:
+            for statement in _statements(step.text):
+                connection.execute(statement)
+            connection.execute(ledger.add, (step.number, step.name, step.digest, now))
+        connection.execute(ledger.announce, (steps[-1].number,))
+        connection.execute(f"PRAGMA user_version = {steps[-1].number}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

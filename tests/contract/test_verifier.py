@@ -160,7 +160,7 @@ def test_a_context_of_a_key_that_another_process_gave_up_is_refused(path: Path) 
                 "UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'"
             )
             database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET key_revision = key_revision + 1")
+            database.execute("UPDATE meta SET revision = revision + 1")
         with pytest.raises(SessionEnded, match="key"):
             manager.validate(context)
 
@@ -173,7 +173,7 @@ def test_a_key_that_fell_takes_remembered_tokens_with_it(path: Path) -> None:
         with raw(path) as database:
             database.execute("UPDATE signing_keys SET state='compromised' WHERE state='active'")
             database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET key_revision = key_revision + 1")
+            database.execute("UPDATE meta SET revision = revision + 1")
         manager.create("b", scopes="x")
         with pytest.raises(InvalidToken):
             manager.validate(made.token)
@@ -187,7 +187,7 @@ def test_an_emergency_cut_short_is_finished_by_the_next_sweep(path: Path) -> Non
                 "UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'"
             )
             database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET key_revision = key_revision + 1")
+            database.execute("UPDATE meta SET revision = revision + 1")
         with pytest.raises(SessionEnded, match="key"):
             manager.refresh(made)
         with pytest.raises(InvalidToken):

@@ -10,7 +10,7 @@ import pytest
 
 from clawguard.clock import SECOND, to_datetime
 from clawguard.errors import ConfigError, InvalidArgument
-from clawguard.guard import Guard, KeyRing, RingKey, SigningKey, TokenFault
+from clawguard.guard import Guard, KeyRing, Policy, RingKey, SigningKey, TokenFault
 from clawguard.models import Actor, Session
 from clawguard.scopes import ScopeSet
 from tests.guard.forge import AUDIENCE, ISSUER, JTI, NOW, PARENT, SESSION, ring_of, signer
@@ -91,14 +91,14 @@ def test_attack_09_74_rotation_keeps_and_emergency_stops() -> None:
     keeper = guard()
     token = issue(keeper, session())
     successor = SigningKey.generate()
-    keeper.replace_ring(ring_of(successor, signer()))
+    keeper.replace(ring_of(successor, signer()), Policy.empty())
     assert keeper.ring.signer is successor
     assert keeper.verify(token, audience=None, now=NOW * SECOND).kid == signer().kid
     assert keeper.verify(issue(keeper, session(kid=successor.kid)), audience=None, now=NOW * SECOND).kid == (
         successor.kid
     )
     stopped = [RingKey(successor.verifying, "active"), RingKey(signer().verifying, "compromised")]
-    keeper.replace_ring(KeyRing(3, stopped, successor))
+    keeper.replace(KeyRing(3, stopped, successor), Policy.empty())
     with pytest.raises(TokenFault, match="unknown_key"):
         keeper.verify(token, audience=None, now=NOW * SECOND)
 

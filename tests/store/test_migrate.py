@@ -51,7 +51,7 @@ def test_every_table_is_strict_and_every_closed_set_is_checked(path: Path) -> No
         for statement in (
             "UPDATE signing_keys SET state = 'lost'",
             "UPDATE signing_keys SET algorithm = 'none'",
-            "INSERT INTO meta SELECT 2, schema_version, issuer, audience, 1, 0, 0 FROM meta",
+            "INSERT INTO meta SELECT 2, schema_version, issuer, audience, 1, 0, 0, NULL FROM meta",
         ):
             with pytest.raises(sqlite3.IntegrityError):
                 database.execute(statement)
@@ -89,9 +89,7 @@ def test_a_ledger_that_does_not_fit_is_refused(path: Path, change: str) -> None:
 def upgrade_under(path: Path) -> None:
     """Leave what a newer clawguard leaves that migrates an open database."""
     with raw(path) as database:
-        database.execute(
-            "UPDATE meta SET schema_version = schema_version + 1, key_revision = key_revision + 1"
-        )
+        database.execute("UPDATE meta SET schema_version = schema_version + 1, revision = revision + 1")
 
 
 def test_a_manager_that_was_overtaken_writes_nothing_more(path: Path) -> None:
@@ -139,11 +137,13 @@ def test_steps_are_applied_in_order_and_once() -> None:
     connection.close()
 
 
-def test_a_step_that_fails_leaves_nothing_of_itself() -> None:
+def test_a_step_that_fails_leaves_nothing_of_itself_or_of_those_beside_it() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    good, bad = step(1, LEDGER), step(2, "CREATE TABLE a (x);\nINSERT INTO missing VALUES (1);\n")
+    first, good = step(1, LEDGER), step(2, "CREATE TABLE b (x);\n")
+    bad = step(3, "CREATE TABLE a (x);\nINSERT INTO missing VALUES (1);\n")
+    migrate(connection, (first,), ledger=RECORDS, now=7)
     with pytest.raises(sqlite3.OperationalError):
-        migrate(connection, (good, bad), ledger=RECORDS, now=7)
+        migrate(connection, (first, good, bad), ledger=RECORDS, now=7)
     assert current_version(connection) == 1
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("migrations",), ("meta",)]
     assert connection.execute("SELECT schema_version FROM meta").fetchone() == (1,)

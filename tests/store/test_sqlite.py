@@ -63,7 +63,7 @@ def test_a_writer_that_met_an_io_error_is_not_used_again(
     assert store._writer is not None
     assert not isinstance(store._writer, Failing)
     assert store._writer is not first
-    assert store.read("meta.get") == [(1, "i", "a", 1)]
+    assert store.read("meta.get") == [(1, "i", "a", 1, None)]
 
 
 def test_a_block_that_was_left_without_its_exit_holds_nothing(store: SQLiteStore) -> None:
@@ -71,7 +71,7 @@ def test_a_block_that_was_left_without_its_exit_holds_nothing(store: SQLiteStore
     with store.transaction(durable=True) as tx:
         tx.run("meta.found", schema_version=1, issuer="i", audience="a", now=1)
     left = store.transaction(durable=False)
-    left.__enter__().run("meta.bump_keys")
+    left.__enter__().run("meta.bump")
     with pytest.raises(StoreBusy, match="in the middle of a write"), store.transaction(durable=False):
         pytest.fail("wrote within a write")
     del left
@@ -85,7 +85,7 @@ def test_a_block_that_was_left_without_its_exit_holds_nothing(store: SQLiteStore
     thread = threading.Thread(target=write)
     thread.start()
     thread.join()
-    assert found == [(1, "i", "a", 1)]
+    assert found == [(1, "i", "a", 1, None)]
 
 
 def test_a_block_torn_down_by_an_exception_that_is_kept_stops_its_thread_from_writing_no_longer(
@@ -104,7 +104,7 @@ def test_a_block_torn_down_by_an_exception_that_is_kept_stops_its_thread_from_wr
     assert store._queue.is_mine()
     write(store)
     assert not store._queue.is_mine()
-    assert store.read("meta.get") == [(1, "i", "a", 1)]
+    assert store.read("meta.get") == [(1, "i", "a", 1, None)]
 
 
 def write(store: SQLiteStore) -> None:
@@ -116,14 +116,14 @@ def test_a_fork_in_the_middle_of_a_write_undoes_it_and_does_not_wait_for_itself(
     write(store)
     transaction = store.transaction(durable=True)
     tx = transaction.__enter__()
-    tx.run("meta.bump_keys")
+    tx.run("meta.bump")
     store.before_fork()
     store.after_fork_in_parent()
     with pytest.raises(StoreUnavailable):
-        tx.run("meta.bump_keys")
+        tx.run("meta.bump")
     with pytest.raises(StoreUnavailable):
         transaction.__exit__(None, None, None)
-    assert store.read("meta.get") == [(1, "i", "a", 1)]
+    assert store.read("meta.get") == [(1, "i", "a", 1, None)]
     write_again = store.transaction(durable=True)
     with write_again as tx:
         tx.run("meta.barrier")

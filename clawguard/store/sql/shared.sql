@@ -5,37 +5,48 @@ id, version, generation, key, request_id, agent_id, agent_alias, subject, worksp
 task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata, engine_url, engine_version,
 channel_id, room_id, sender_id, state, turn_id, turn_started_at, kid, jti, created_at, issued_at,
 token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, last_source, ended_at, cause,
-reason, ended_by, due_at
+reason, ended_by, due_at, grant_name, granted, uses_left
 
 -- fragment: ended_columns
 id, version, agent_id, subject, workspace_id, cause, reason, ended_by
 
 -- name: meta.get
 -- What is known of the database itself.
-SELECT schema_version, issuer, audience, key_revision FROM meta WHERE id = 1;
+SELECT schema_version, issuer, audience, revision, policy FROM meta WHERE id = 1;
 
 -- name: meta.found
 -- Make the database ours; the first process to come does it.
-INSERT INTO meta (id, schema_version, issuer, audience, key_revision, founded_at)
+INSERT INTO meta (id, schema_version, issuer, audience, revision, founded_at)
 VALUES (1, :schema_version, :issuer, :audience, 1, :now);
 
 -- name: meta.set_schema
 -- Tell running processes of another version that the schema moved.
-UPDATE meta SET schema_version = :schema_version, key_revision = key_revision + 1 WHERE id = 1;
+UPDATE meta SET schema_version = :schema_version, revision = revision + 1 WHERE id = 1;
 
--- name: meta.bump_keys
--- Tell every process that the keys changed.
-UPDATE meta SET key_revision = key_revision + 1 WHERE id = 1 RETURNING key_revision;
+-- name: meta.bump
+-- Tell every process that the keys or the policy changed.
+UPDATE meta SET revision = revision + 1 WHERE id = 1 RETURNING revision;
 
 -- name: meta.barrier
 -- Write something, so that a power-safe commit stands behind all earlier ones.
 UPDATE meta SET barrier = barrier + 1 WHERE id = 1;
 
 -- name: change.head
--- What every write begins with: schema, keys, the chain's head and its time.
-SELECT m.schema_version, m.key_revision, e.seq, e.hash, e.at
+-- What every write begins with: schema, revision, the chain's head and its time.
+SELECT m.schema_version, m.revision, e.seq, e.hash, e.at
 FROM meta m LEFT JOIN events e ON e.seq = (SELECT max(seq) FROM events)
 WHERE m.id = 1;
+
+-- name: policy.get
+-- Read a policy by its digest.
+SELECT body FROM policies WHERE digest = :digest;
+
+-- name: policy.keep
+-- Keep a policy, so that an event's digest can be looked up.
+INSERT INTO policies (digest, body, first_at) VALUES (:digest, :body, :now) ON CONFLICT (digest) DO NOTHING;
+
+-- name: policy.put_in_force
+UPDATE meta SET policy = :digest WHERE id = 1;
 
 -- name: keys.all
 -- Every key that is not yet forgotten, oldest first.
@@ -74,26 +85,38 @@ UPDATE signing_keys SET state = 'retired' WHERE state = 'retiring' AND verify_un
 SELECT max(token_expires_at) FROM sessions WHERE ended_at IS NULL AND kid = :kid;
 
 -- name: validate.pulse
--- The whole of a cached validation: has the row moved, is it due, have the keys changed?
-SELECT version, due_at, (SELECT key_revision FROM meta WHERE id = 1) FROM sessions WHERE id = :id;
+-- The whole of a cached validation: has the row moved, is it due, have the keys or the policy changed?
+SELECT version, due_at, (SELECT revision FROM meta WHERE id = 1) FROM sessions WHERE id = :id;
 
 -- name: validate.standing
--- What a decision needs of a session's row, and the state of the keys.
+-- What a decision needs of a session's row, and the revision of keys and policy.
 SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace_id, s.audience, s.role, s.scopes,
        s.task_type, s.actors, s.expires_at, s.due_at, s.idle_timeout, s.last_source, s.ended_at, s.cause, s.reason,
-       s.due_cause, m.key_revision, m.schema_version
+       s.due_cause, s.depth, s.granted, s.uses_left, m.revision, m.schema_version
 FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
+
+-- name: validate.line
+-- A session and its ancestors as their authority is reckoned, the root first.
+WITH RECURSIVE line (ancestor_id, next_id) AS (
+    SELECT id, parent_id FROM sessions WHERE id = :id
+    UNION ALL
+    SELECT s.id, s.parent_id FROM sessions s JOIN line ON s.id = line.next_id
+)
+SELECT agent_id, role, task_type, scopes, grant_name FROM sessions
+WHERE id IN (SELECT ancestor_id FROM line) ORDER BY depth;
 
 -- name: session.insert
 -- Bring a session into being; nothing else does.
 INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id,
     audience, role, scopes, task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata,
     engine_url, engine_version, channel_id, room_id, sender_id, state, kid, jti, created_at, issued_at,
-    token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity)
+    token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, grant_name, granted,
+    uses_left)
 VALUES (:id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
     :audience, :role, :scopes, :task_type, :actors, :parent_id, :root_id, :depth, :delegable, :forked_from, :name,
     :metadata, :engine_url, :engine_version, :channel_id, :room_id, :sender_id, :state, :kid, :jti, :created_at,
-    :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity);
+    :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity,
+    :grant_name, :granted, :uses_left);
 
 -- name: session.get
 -- Read one session.
@@ -314,5 +337,6 @@ SELECT generation, expires_at, due_at, cause, reason FROM sessions WHERE id = :i
 -- name: validate.parent
 -- What a delegation needs of the parent.
 SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, task_type, actors, root_id, depth,
-       delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason
+       delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason,
+       grant_name, granted, uses_left
 FROM sessions WHERE id = :id;

@@ -1,0 +1,70 @@
+"""A session's line, the session and its ancestors, and what it may do under the policy of the moment."""
+
+from __future__ import annotations
+
+from clawguard.errors import StoreUnavailable
+from clawguard.guard import Guard, Member, authority_of, decide
+from clawguard.models import Decision, SessionContext
+from clawguard.scopes import ScopeSet, parse_scopes
+from clawguard.sessions.standing import Standing
+from clawguard.store import Row, Store
+
+__all__ = ["Lines"]
+
+
+class Lines:
+    """Read lines where the policy or a grant has a say, and reckon the authority along them."""
+
+    def __init__(self, store: Store, guard: Guard) -> None:
+        self._store = store
+        self._guard = guard
+
+    def line(self, session_id: str, *, own: Member, depth: int, is_whole: bool) -> tuple[Member, ...]:
+        """Return the session's line, the root first; without `is_whole` the session alone may stand for it.
+
+        That will do where neither policy nor grant has a say: no row has scopes that its parent's has not.
+        """
+        if depth == 0 or not (is_whole or self._guard.policy.narrows):
+            return (own,)
+        rows = self._store.read("validate.line", id=session_id)
+        if len(rows) != depth + 1:
+            raise StoreUnavailable("an ancestor of the session cannot be read", hint="restore a backup")
+        return tuple(map(_member, rows))
+
+    def held(self, standing: Standing, session_id: str) -> ScopeSet:
+        """Return the scopes that are left of the row's under its line, its roles and its tasks."""
+        line = self.line(
+            session_id, own=_own(standing), depth=standing.depth, is_whole=bool(standing.granted)
+        )
+        return authority_of(self._guard.policy, line)[-1]
+
+    def decide(
+        self,
+        standing: Standing,
+        context: SessionContext,
+        *,
+        action: str,
+        resource: str | None,
+        risk: float,
+    ) -> Decision:
+        """Decide whether the session may do an action: see `Verifier.authorize`."""
+        policy = self._guard.policy
+        is_whole = bool(policy.rules) or bool(standing.granted)
+        return decide(
+            policy,
+            self.line(context.session_id, own=_own(standing), depth=standing.depth, is_whole=is_whole),
+            workspace_id=context.workspace_id,
+            scopes=context.scopes,
+            action=action,
+            resource=resource,
+            risk=risk,
+        )
+
+
+def _own(standing: Standing) -> Member:
+    return Member(standing.agent_id, standing.role, standing.task_type, parse_scopes(standing.scopes), None)
+
+
+def _member(row: Row) -> Member:
+    agent_id, role, task_type, scopes, grant_name = row
+    return Member(agent_id, role, task_type, parse_scopes(scopes), grant_name)

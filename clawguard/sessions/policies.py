@@ -1,0 +1,55 @@
+"""The policy in the store: one for the whole database, in force in every process at its next validate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from clawguard.errors import InvalidArgument
+from clawguard.guard import Guard, Policy, PolicySource, load_policy
+from clawguard.sessions.change import Change
+from clawguard.sessions.keychain import Keychain
+
+__all__ = ["Policies"]
+
+
+class Policies:
+    """Put policies in force, each change an event with the digests of both."""
+
+    def __init__(self, change: Callable[..., Change], keychain: Keychain, guard: Guard) -> None:
+        self._change = change
+        self._keychain = keychain
+        self._guard = guard
+        self._file: str | None = None
+
+    @property
+    def in_force(self) -> Policy:
+        """The policy as it now stands in the store."""
+        self._keychain.catch_up()
+        return self._guard.policy
+
+    def reload(self, source: PolicySource | None, *, actor: str) -> Policy:
+        """Put a policy in force: see `SessionManager.reload_policy`."""
+        source = self._file if source is None else source
+        if source is None:
+            raise InvalidArgument("policy", "no file is known", hint="give a path, a dict or a Policy")
+        policy = load_policy(source)
+        self.remember(source)
+        if policy != self.in_force:
+            self._put(policy, actor=actor)
+        return policy
+
+    def remember(self, source: PolicySource) -> None:
+        """Note the file that a policy came from, to read it again."""
+        if isinstance(source, str | os.PathLike):
+            self._file = os.fspath(source)
+
+    def _put(self, policy: Policy, *, actor: str) -> None:
+        with self._change(durable=True) as change:
+            *_, previous = change.tx.run("meta.get")[0]
+            change.tx.run("policy.keep", digest=policy.digest, body=policy.body, now=change.now)
+            change.tx.run("policy.put_in_force", digest=policy.digest)
+            change.tx.run("meta.bump")
+            data = {"digest": policy.digest} | ({"previous": previous} if previous else {})
+            change.writer.append("policy.changed", actor=actor, data=data)
+        self._keychain.catch_up()
