@@ -28,7 +28,7 @@ from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.policies import Policies
 from clawguard.sessions.references import SessionRef, session_id_of
 from clawguard.sessions.sweeper import Sweeper
-from clawguard.sessions.verifier import Verifier
+from clawguard.sessions.validating import Validation
 
 __all__ = ["SessionManager"]
 
@@ -44,7 +44,7 @@ class SessionManager:
 
     def __init__(self, parts: Parts, *, sweep_every: float | None) -> None:
         self._parts = parts
-        self._verifier = Verifier(parts, flush_every=math.inf if sweep_every is None else sweep_every)
+        self._validation = Validation(parts, flush_every=math.inf if sweep_every is None else sweep_every)
         self._endings = Endings(parts.store, parts.change, clock=parts.clock, new_id=parts.new_id)
         self._issuing = Issuing(parts, self._endings)
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
@@ -259,7 +259,7 @@ class SessionManager:
         source: str | None = None,
     ) -> SessionContext:
         """Return who is calling and what they may do: see `Verifier.validate`."""
-        return self._verifier.validate(
+        return self._validation.validate(
             token_or_context, require=require, any_of=any_of, audience=audience, source=source
         )
 
@@ -267,11 +267,11 @@ class SessionManager:
         self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
     ) -> Decision:
         """Decide by the policy whether a session may do an action: see `Verifier.authorize`."""
-        return self._verifier.authorize(context, action, resource=resource, risk=risk)
+        return self._validation.authorize(context, action, resource=resource, risk=risk)
 
     def recheck(self, context: SessionContext, /) -> None:
         """Hold a context against its row without counting it as activity: see `Verifier.recheck`."""
-        self._verifier.recheck(context)
+        self._validation.recheck(context)
 
     def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
         """Bind the session for a `with` or `async with` block.
@@ -279,11 +279,11 @@ class SessionManager:
         `end=True` ends it on the way out, also when the block raised.
         """
         finish = self.end if end else None
-        return Use(self._verifier, token, require=require, finish=finish)
+        return Use(self._validation, token, require=require, finish=finish)
 
     def inspect(self, token: str, /) -> Inspection:
         """Tell what a token is without raising for a bad one: see `Verifier.inspect`."""
-        return self._verifier.inspect(token)
+        return self._validation.inspect(token)
 
     def refresh(
         self, session: SessionRef, *, ttl: Duration | None = None, expected_generation: int | None = None
@@ -375,7 +375,7 @@ class SessionManager:
 
     def _authority(self, parent: str | Session | SessionContext) -> Authority:
         if isinstance(parent, str):
-            context = self._verifier.validate(parent)
+            context = self._validation.validate(parent)
             return Authority(context.session_id, context.scopes, context.generation)
         if isinstance(parent, SessionContext):
             return Authority(parent.session_id, parent.scopes, parent.generation)

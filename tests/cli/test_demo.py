@@ -111,11 +111,11 @@ def test_a_play_without_a_fault_is_no_failure() -> None:
 
 BREAKAGES = {
     "ended sessions are let in": (
-        "clawguard.sessions.verifier.check_alive = lambda *args, **kwargs: None",
+        "clawguard.sessions.validating.check_alive = lambda *args, **kwargs: None",
         "mailer: POST /mail with the old token was answered 200, not 401",
     ),
     "scopes are not looked at": (
-        "clawguard.sessions.verifier.Verifier._check_scopes = lambda *args, **kwargs: None",
+        "clawguard.sessions.validating.Validation._check_scopes = lambda *args, **kwargs: None",
         "summarizer: POST /mail was answered 200, not 403",
     ),
     "a revoke does nothing": (

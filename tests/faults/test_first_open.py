@@ -19,6 +19,7 @@ PROCESSES = 8
 @pytest.mark.parametrize("rounds", sizes(12, 150))
 def test_an_open_after_a_kill_in_the_middle_of_the_first_works(tmp_path: Path, rounds: int) -> None:
     chance = random.Random(rounds)
+    usual = 0.0
     for name in ("warm", "whole"):  # the first of a process loads modules too
         before = time.monotonic()
         SessionManager.open(tmp_path / name / "clawguard.db", sweep_every=None).close()

@@ -10,12 +10,14 @@ import pytest
 
 from clawguard import (
     AccessDenied,
+    DelegationRefused,
     IssuedSession,
     SessionEnded,
     SessionManager,
     SessionNotFound,
     TokenSuperseded,
 )
+from clawguard.errors import PolicyDenied
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -149,3 +151,19 @@ def test_a_refresh_that_names_its_generation_gives_way_to_another(
     with pytest.raises(TokenSuperseded):
         manager.refresh(session, expected_generation=1)
     assert manager.get_session(session.id).generation == 2
+
+
+def test_a_policy_that_is_put_in_force_before_the_write_decides(
+    manager: SessionManager, rival: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.reload_policy({"roles": {"reader": {"scopes": "a b"}}})
+    parent = manager.create("planner", scopes="a b", role="reader")
+    narrow = {"roles": {"reader": {"scopes": "a"}}}
+    befall_after_signing(monkeypatch, manager, lambda: rival.reload_policy(narrow))
+    with pytest.raises(DelegationRefused, match="planner lacks b"):
+        manager.delegate(parent, "helper", scopes="b")
+    manager.reload_policy({})
+    befall_after_signing(monkeypatch, manager, lambda: rival.reload_policy(narrow))
+    with pytest.raises(PolicyDenied, match="role reader may not have b"):
+        manager.create("planner", scopes="b", role="reader")
+    assert len(manager.events.read(types="session.created")) == 1

@@ -1,0 +1,296 @@
+"""Validation: a token or context held against its row, its line, the keys and the policy of the moment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from clawguard.checks import check_text
+from clawguard.clock import SECOND
+from clawguard.errors import (
+    AccessDenied,
+    ClockError,
+    InsufficientScope,
+    InvalidArgument,
+    InvalidToken,
+    SessionEnded,
+    StoreUpgraded,
+    TokenSuperseded,
+)
+from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION
+from clawguard.guard import Claims, TokenFault, check_question
+from clawguard.guard.tokens import MAX_TOKEN
+from clawguard.models import Decision, Inspection, Session, SessionContext
+from clawguard.scopes import Scopes, ScopeSet, parse_scopes
+from clawguard.sessions.cache import CacheEntry, digest_of
+from clawguard.sessions.current import Use
+from clawguard.sessions.parts import Parts
+from clawguard.sessions.standing import (
+    Standing,
+    check_alive,
+    check_bound,
+    context_of,
+    reason_of,
+    touch_every,
+)
+
+__all__ = ["Validation"]
+
+
+class Validation:
+    """Say who is calling and what they may do; what is gathered is written every `flush_every` seconds."""
+
+    def __init__(self, parts: Parts, *, flush_every: float) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._cache = parts.cache
+        self._recorder = parts.recorder
+        self._guard = parts.guard
+        self._lines = parts.lines
+        self._now = parts.clock.now
+        self._log = parts.log
+        self._flush_every = flush_every * SECOND
+
+    def validate(
+        self,
+        token_or_context: str | SessionContext,
+        /,
+        *,
+        require: Scopes = (),
+        any_of: Scopes = (),
+        audience: str | None = None,
+        source: str | None = None,
+    ) -> SessionContext:
+        """Return who is calling and what they may do, as their row says at this moment.
+
+        A token is checked whole; a context is checked against its row again. `require` names scopes that
+        must all be held, `any_of` scopes of which one must be; `source` is where the caller comes from,
+        such as an address. Raises InvalidToken, TokenSuperseded, SessionEnded, InsufficientScope;
+        StoreUnavailable or ClockError when it cannot know.
+        """
+        now = self._time()
+        if isinstance(token_or_context, str):
+            context = self._check_token(token_or_context, audience=audience, source=source, now=now)
+        else:
+            standing, context = self._renew(token_or_context, audience=audience, now=now)
+            self._note_context(context, standing, source=source, now=now)
+        if require or any_of:
+            self._check_scopes(context, require=require, any_of=any_of)
+        return context
+
+    def authorize(
+        self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
+    ) -> Decision:
+        """Decide by the policy whether a session may do an action, as its row and its line now say.
+
+        `action` is a scope without a wildcard, `resource` what it is done to, `risk` a number that rules may
+        compare. A denial is a `guard.denied` event and no error: `require()` makes one of it. Raises what
+        `validate` raises for a context.
+        """
+        if not isinstance(context, SessionContext):
+            raise InvalidArgument("context", "must be a SessionContext", hint="`validate` gives it")
+        check_question(action, resource=resource, risk=risk)
+        now = self._time()
+        standing, context = self._renew(context, audience=None, now=now)
+        self._note_context(context, standing, source=None, now=now)
+        decision = self._lines.decide(standing, context, action=action, resource=resource, risk=risk)
+        if not decision:
+            self._recorder.denied(context, action=action, reason=decision.reason, decision=decision)
+        return decision
+
+    def recheck(self, context: SessionContext, /) -> None:
+        """Hold a context against its row as `validate` does, without counting it as activity."""
+        self._standing_of(context, audience=None, now=self._time())
+
+    def use(self, token: str | SessionContext, /, *, require: Scopes = ()) -> Use:
+        """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
+        return Use(self, token, require=require)
+
+    def inspect(self, token: str, /) -> Inspection:
+        """Tell what a token is without raising for a bad or ended one, and without recording anything."""
+        if not isinstance(token, str):
+            raise InvalidArgument("token", "must be a token", hint="pass `session.token`")
+        now = self._time()
+        try:
+            claims = self._verify(token, audience=None, now=now)
+            rows = self._store.read("session.get", id=claims.session_id)
+            if not rows:
+                return Inspection(verdict="invalid", session=None, claims=None)
+            session = Session.from_tuple(rows[0])
+        except TokenFault:
+            return Inspection(verdict="invalid", session=None, claims=None)
+        return Inspection(verdict=self._verdict(claims, now), session=session, claims=claims.to_dict())
+
+    def _verdict(self, claims: Claims, now: int) -> Literal["active", "ended", "superseded", "invalid"]:
+        try:
+            self._judge(claims, now=now)
+        except SessionEnded:
+            return "ended"
+        except TokenSuperseded:
+            return "superseded"
+        except TokenFault:
+            return "invalid"
+        return "active"
+
+    def _check_token(
+        self, token: str, *, audience: str | None, source: str | None, now: int
+    ) -> SessionContext:
+        if len(token) > MAX_TOKEN or not token.isascii():
+            self._recorder.rejected(source=source, reason="too_long" if token.isascii() else "characters")
+            raise InvalidToken
+        digest = digest_of(token)
+        wanted = self._guard.audience if audience is None else audience
+        entry = self._cache.get(digest)
+        if entry is not None and entry.context.audience == wanted:
+            rows = self._store.read("validate.pulse", id=entry.context.session_id)
+            if rows:
+                version, due_at, revision = rows[0]
+                same = version == entry.version and revision == entry.revision
+                if same and now < due_at and now < entry.ends_at:
+                    if now >= entry.next_touch or (source is not None and source != entry.source):
+                        self._touch(entry, source=source, now=now)
+                    return entry.context
+        try:
+            claims = self._verify(token, audience=audience, now=now)
+            return self._admit(claims, digest, source=source, now=now)
+        except TokenFault as fault:
+            self._cache.drop(digest)
+            self._recorder.rejected(source=source, reason=fault.reason)
+        raise InvalidToken
+
+    def _verify(self, token: str, *, audience: str | None, now: int) -> Claims:
+        """Check form and signature; a key not known here may be one that another process just made."""
+        guard = self._guard
+        try:
+            return guard.verify(token, audience=audience, now=now)
+        except TokenFault as fault:
+            if fault.reason != "unknown_key" or not self._parts.keychain.catch_up():
+                raise
+        return guard.verify(token, audience=audience, now=now)
+
+    def _admit(self, claims: Claims, digest: bytes, *, source: str | None, now: int) -> SessionContext:
+        try:
+            standing = self._judge(claims, now=now)
+        except AccessDenied as refusal:
+            self._cache.drop(digest)
+            self._record_refusal(claims, refusal)
+            raise
+        context = self._context(standing, session_id=claims.session_id, scopes=claims.scopes)
+        every = touch_every(standing.idle_timeout)
+        entry = CacheEntry(
+            context,
+            version=standing.version,
+            revision=standing.revision,
+            ends_at=claims.expires_at * SECOND,
+            touch_every=every,
+            source=standing.last_source,
+        )
+        self._touch(entry, source=source, now=now)
+        self._cache.put(digest, entry)
+        return context
+
+    def _judge(self, claims: Claims, *, now: int) -> Standing:
+        """Hold genuine claims against their row and the keys as they now are."""
+        standing = self._standing(claims.session_id)
+        if standing is None:
+            raise TokenFault("unknown_session")
+        check_alive(standing, generation=claims.generation, now=now)
+        if now >= claims.expires_at * SECOND:
+            raise SessionEnded("ttl")
+        if self._guard.ring.find(claims.kid, now=now) is None:
+            raise TokenFault("unknown_key")
+        check_bound(standing, claims)
+        return standing
+
+    def _context(self, standing: Standing, *, session_id: str, scopes: ScopeSet) -> SessionContext:
+        """Return what remains of the scopes under the row, its line and the policy as they now stand."""
+        held = self._lines.held(standing, session_id)
+        return context_of(standing, session_id=session_id, scopes=held.intersect(scopes))
+
+    def _renew(
+        self, context: SessionContext, *, audience: str | None, now: int
+    ) -> tuple[Standing, SessionContext]:
+        standing = self._standing_of(context, audience=audience, now=now)
+        return standing, self._context(standing, session_id=context.session_id, scopes=context.scopes)
+
+    def _standing_of(self, context: SessionContext, *, audience: str | None, now: int) -> Standing:
+        """Return how a context's session stands; raise where it is no longer what the context says."""
+        if not isinstance(context, SessionContext):
+            raise InvalidArgument(
+                "token_or_context", "must be a token or a SessionContext", hint="pass `session.token`"
+            )
+        standing = self._standing(context.session_id)
+        if standing is None:
+            raise InvalidToken
+        try:
+            check_alive(standing, generation=context.generation, now=now)
+        except TokenFault:
+            raise InvalidToken from None
+        if self._guard.ring.state_of(standing.kid) == "compromised":
+            raise SessionEnded("key")
+        self._check_audience(standing, audience)
+        return standing
+
+    def _check_audience(self, standing: Standing, audience: str | None) -> None:
+        """Hold a context's audience against the one that is meant, else against all that are taken here."""
+        if audience is None:
+            meant = self._guard.takes(standing.audience)
+        else:
+            meant = self._guard.check_audience(audience) == standing.audience
+        if not meant:
+            raise InvalidToken
+
+    def _standing(self, session_id: str) -> Standing | None:
+        rows = self._store.read("validate.standing", id=session_id)
+        if not rows or rows[0][0] is None:
+            return None
+        standing = Standing(*rows[0])
+        if standing.schema_version != SCHEMA_VERSION:
+            raise StoreUpgraded("a newer clawguard migrated the store", hint="restart with that version")
+        if standing.revision != self._guard.ring.revision:
+            self._parts.keychain.reload()
+        return standing
+
+    def _check_scopes(self, context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
+        if require:
+            wanted = parse_scopes(require, argument="require")
+            missing = context.scopes.missing(wanted)
+            if missing:
+                self._recorder.denied(context, action=str(wanted), reason="insufficient_scope")
+                raise InsufficientScope(context.agent_id, tuple(wanted), missing)
+        if any_of:
+            choice = parse_scopes(any_of, argument="any_of")
+            if len(choice) and not any(scope in context.scopes for scope in choice):
+                self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
+                raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice), any_of=True)
+
+    def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
+        self._note_use(entry.context, every=entry.touch_every, source=source, now=now)
+        entry.next_touch = now + entry.touch_every
+        entry.source = source or entry.source
+
+    def _note_context(
+        self, context: SessionContext, standing: Standing, *, source: str | None, now: int
+    ) -> None:
+        if standing.idle_timeout is not None or source not in (None, standing.last_source):
+            every = touch_every(standing.idle_timeout)
+            self._note_use(context, every=every, source=source, now=now)
+
+    def _note_use(self, context: SessionContext, *, every: int, source: str | None, now: int) -> None:
+        if source is not None:
+            check_text(source, argument="source")
+        self._recorder.touch(context.session_id, at=now, source=source, soon=every < self._flush_every)
+
+    def _record_refusal(self, claims: Claims, refusal: AccessDenied) -> None:
+        standing = self._standing(claims.session_id)
+        if standing is not None:
+            context = context_of(standing, session_id=claims.session_id, scopes=claims.scopes)
+            self._recorder.denied(context, action="validate", reason=reason_of(refusal))
+
+    def _time(self) -> int:
+        """Return the time (microseconds); raise ClockError when it was set back beyond the tolerance."""
+        now, latest = self._now(), self._log.latest
+        if now >= latest:
+            self._log.latest = now
+        elif now < latest - CLOCK_TOLERANCE:
+            raise ClockError("the clock was set back", hint="set the clock right")
+        return now
