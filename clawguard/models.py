@@ -25,6 +25,7 @@ __all__ = [
     "Actor",
     "Cause",
     "Decision",
+    "Ended",
     "Event",
     "Inspection",
     "IssuedSession",
@@ -332,6 +333,17 @@ def _masked(value: Any, names: tuple[str, ...]) -> Any:
         below = tuple(path[len(name) + 1 :] for path in names if path.startswith(f"{name}."))
         copy[name] = MASK if name in names else _masked(each, below)
     return copy
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Tell what one act ended: how many sessions, and the id that `events.read(cause_id=)` lists it by.
+
+    `cause_id` is None for a dry run, which ends nothing.
+    """
+
+    count: int
+    cause_id: str | None
 
 
 class Inspection(NamedTuple):

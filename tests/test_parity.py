@@ -7,11 +7,17 @@ import inspect
 import pytest
 
 from clawguard import AsyncSessionManager, AsyncVerifier, SessionManager, Verifier
-from clawguard.sessions.aio import AsyncKeys
-from clawguard.sessions.keychain import Keys
+from clawguard.sessions.aio import AsyncAgents, AsyncKeys
+from clawguard.sessions.keys import Keys
+from clawguard.sessions.switches import Agents
 
-PAIRS = [(SessionManager, AsyncSessionManager), (Verifier, AsyncVerifier), (Keys, AsyncKeys)]
-INSTANCE_ATTRIBUTES = {"sessions", "activity", "keys"}
+PAIRS = [
+    (SessionManager, AsyncSessionManager),
+    (Verifier, AsyncVerifier),
+    (Keys, AsyncKeys),
+    (Agents, AsyncAgents),
+]
+INSTANCE_ATTRIBUTES = {"sessions", "activity", "keys", "agents"}
 PLAIN_IN_BOTH = {"on", "off", "use", "open"}
 
 

@@ -56,7 +56,7 @@ class LogWriter:
 
     def append(self, event_type: str, /, **fields: Any) -> None:
         """Link and store one event; fields that are None are left out of its text."""
-        self._tx.run("event.insert", self._link(event_type, fields))
+        self._tx.run_many("event.insert", (self._link(event_type, fields),))
 
     def append_many(self, event_type: str, entries: Sequence[dict[str, Any]], /) -> None:
         """Link and store many events of one type, in order."""

@@ -18,6 +18,8 @@ EVENT_TYPES = (
     "guard.denied",
     "guard.granted",
     "policy.changed",
+    "agent.disabled",
+    "agent.enabled",
     "token.rejected",
     "key.rotated",
     "subscriber.failed",

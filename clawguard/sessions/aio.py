@@ -23,8 +23,9 @@ from clawguard.guard import KekSource, Policy, PolicySource
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.directory import Directory
-from clawguard.sessions.keychain import Keys
+from clawguard.sessions.keys import Keys
 from clawguard.sessions.manager import SessionManager
+from clawguard.sessions.switches import Agents
 from clawguard.sessions.verifier import Verifier
 
 __all__ = ["AsyncActivity", "AsyncDirectory", "AsyncKeys", "AsyncSessionManager", "AsyncVerifier"]
@@ -164,9 +165,21 @@ class AsyncKeys:
         self._plain = keys
 
     list = _inline(Keys.list)
+    active = _inline(Keys.active)
     jwks = _inline(Keys.jwks)
     rotate = _hop(Keys.rotate)
     prune = _hop(Keys.prune)
+
+
+class AsyncAgents:
+    """`manager.agents` for async code."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._plain = agents
+
+    disable = _hop(Agents.disable)
+    enable = _hop(Agents.enable)
+    disabled = _inline(Agents.disabled)
 
 
 class AsyncDirectory:
@@ -223,6 +236,7 @@ class AsyncSessionManager:
         self._owns = False
         self.keys = AsyncKeys(manager.keys)
         self.sessions = AsyncDirectory(manager.sessions)
+        self.agents = AsyncAgents(manager.agents)
         self.activity = AsyncActivity(manager.activity)
 
     @classmethod
@@ -310,5 +324,6 @@ class AsyncSessionManager:
     end = _hop(SessionManager.end)
     invalidate = _hop(SessionManager.invalidate)
     revoke_all_for_agent = _hop(SessionManager.revoke_all_for_agent)
+    revoke_where = _hop(SessionManager.revoke_where)
     active_count = _hop(SessionManager.active_count)
     prune_expired = _hop(SessionManager.prune_expired)

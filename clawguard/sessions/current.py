@@ -10,11 +10,12 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
+from clawguard.checks import check_text
 from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 
-__all__ = ["Use", "Validator", "bound_actor", "current_session", "requires"]
+__all__ = ["Use", "Validator", "bound_actor", "current_session", "requires", "who_acts"]
 
 _WATCH_EVERY = 0.25
 
@@ -42,6 +43,11 @@ _bound: ContextVar[_Binding | None] = ContextVar("clawguard_session", default=No
 def current_session() -> SessionContext:
     """Return the session bound by `use` or by a web adapter; NoSession where none is."""
     return _require_binding().context
+
+
+def who_acts(actor: str | None) -> str:
+    """Return who acts, for the log: by default the bound session, else the host."""
+    return bound_actor() or "host" if actor is None else check_text(actor, argument="actor")
 
 
 def bound_actor() -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from clawguard.clock import SECOND, Clock, IdFactory
@@ -16,11 +16,12 @@ __all__ = ["Endings"]
 
 _BATCH = 500
 _STEP = 100
+_ALL = 2**62
 _HOLD = SECOND // 50  # what one batch of a sweep may take of the write lock, before its commit
 
 
 class Endings:
-    """End sessions: one with its subtree, those that are due, those that a key signed."""
+    """End sessions: one with its subtree, those that are due, those that filters pick."""
 
     def __init__(
         self, store: Store, change: Callable[..., Change], *, clock: Clock, new_id: IdFactory
@@ -40,21 +41,6 @@ class Endings:
             if not ended and not self._end_due_in(change, session_id):
                 _require_known(change, session_id)
         return ended
-
-    def end_all_of(self, agent_id: str, *, workspace_id: str, reason: str | None, actor: str | None) -> int:
-        """End every session of an agent and what is below them in one transaction; return how many ended."""
-        given: dict[str, Any] = {"cause": "agent", "reason": reason, "actor": actor}
-        total = 0
-        with self._change(durable=True) as change:
-            cause_id = self._new_id(change.now)
-            found = change.tx.run("session.of_agent", workspace_id=workspace_id, agent_id=agent_id)
-            for (session_id,) in found:
-                before = len(change.writer.written)
-                if self._end_in(change, session_id, cause_id=cause_id, **given):
-                    total += len(change.writer.written) - before
-                else:
-                    self._end_due_in(change, session_id)
-        return total
 
     def settle(self, session_id: str) -> SessionEnded:
         """Record the natural end of a session that is due, and return the refusal that answers for it."""
@@ -85,26 +71,25 @@ class Endings:
             if len(rows) < step or self._clock.elapsed() >= until:
                 return
 
-    def end_signed_by(self, kid: str, *, batch: int = _BATCH) -> int:
-        """End every session whose token a compromised key signed, in batches; return how many ended."""
-        total, after = 0, ""
-        while True:
-            with self._change(durable=True) as change:
-                cause_id = self._new_id(change.now)
-                found = [
-                    row[0] for row in change.tx.run("session.signed_by", kid=kid, after=after, limit=batch)
-                ]
-                for session_id in found:
-                    if not self._end_in(
-                        change, session_id, cause="key", reason=None, actor="host", cause_id=cause_id
-                    ):
-                        self._end_due_in(change, session_id)
-                if len(found) < batch:
-                    change.tx.run("keys.ends_done", kid=kid)
-                total += len(change.writer.written)
-            if len(found) < batch:
-                return total
-            after = found[-1]
+    def end_matching(
+        self, change: Change, filters: Mapping[str, Any], *, after: str = "", limit: int = _ALL, **given: Any
+    ) -> tuple[int, str | None]:
+        """End what filters pick, at most `limit` of it, with all below; return how many and the last id.
+
+        `given` is the cause, reason, actor and cause id. None for the last id says that nothing is left.
+        """
+        names = tuple(filters)
+        if "agent_id" not in names:
+            names = tuple(name.replace("workspace_id", "walked_workspace_id") for name in names)
+        found = change.tx.run("session.unended", names, after=after, limit=limit, **filters)
+        ended = 0
+        for (session_id,) in found:
+            before = len(change.writer.written)
+            if self._end_in(change, session_id, **given):
+                ended += len(change.writer.written) - before
+            else:
+                self._end_due_in(change, session_id)
+        return ended, found[-1][0] if len(found) == limit else None
 
     def _end_in(
         self,

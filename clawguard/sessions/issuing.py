@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
-from clawguard.errors import InvalidArgument, KeyInUse, SessionEnded, SessionNotFound, TokenSuperseded
+from clawguard.errors import (
+    InvalidArgument,
+    KeyInUse,
+    PolicyDenied,
+    SessionEnded,
+    SessionNotFound,
+    TokenSuperseded,
+)
 from clawguard.guard import Member, Policy
 from clawguard.models import IssuedSession, Session
 from clawguard.scopes import Scopes, parse_scopes
@@ -212,6 +219,7 @@ class Issuing:
                     change.expect_revision(ring.revision)
                     made = _made_before(change, row)
                     if made is None:
+                        _check_agent(change, row)
                         _check_key(change, row)
                         if authority is not None:
                             _hold_against_parent(change, row, authority)
@@ -369,6 +377,12 @@ def _asked_for(session: Session) -> tuple[object, ...]:
     who = (session.agent_id, session.subject, session.parent_id, session.audience, session.key, session.role)
     what = (session.scopes, session.task_type, session.delegable, session.ttl, session.idle_timeout, longest)
     return who + what
+
+
+def _check_agent(change: Change, row: dict[str, Any]) -> None:
+    agent = {"workspace_id": row["workspace_id"], "agent_id": row["agent_id"]}
+    if change.one("agent.is_disabled", **agent) is not None:
+        raise PolicyDenied("a session", f"the agent {row['agent_id']} is disabled")
 
 
 def _check_key(change: Change, row: dict[str, Any]) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from clawguard.clock import Clock, to_datetime
-from clawguard.errors import ClawguardError, ConfigError, StoreUnavailable
+from clawguard.errors import ConfigError, StoreUnavailable
 from clawguard.guard import (
     Algorithm,
     Guard,
@@ -22,10 +20,9 @@ from clawguard.guard import (
     VerifyingKey,
     load_policy,
 )
-from clawguard.sessions.change import Change
 from clawguard.store import Store, Transaction
 
-__all__ = ["KeyInfo", "Keychain", "Keys", "insert_key", "load_rules"]
+__all__ = ["KeyInfo", "Keychain", "insert_key", "load_rules"]
 
 _logger = logging.getLogger("clawguard.sessions")
 
@@ -123,106 +120,3 @@ class Keychain:
         if self._kek is None:
             raise ConfigError("this process holds public keys only", hint="use a SessionManager")
         return self._kek
-
-
-class Keys:
-    """`manager.keys`: list, publish and rotate the signing keys of all processes."""
-
-    def __init__(
-        self,
-        store: Store,
-        keychain: Keychain,
-        guard: Guard,
-        *,
-        clock: Clock,
-        change: Callable[..., Change],
-        end_signed: Callable[[str], int],
-    ) -> None:
-        self._store = store
-        self._keychain = keychain
-        self._guard = guard
-        self._clock = clock
-        self._change = change
-        self._end_signed = end_signed
-
-    def list(self) -> list[KeyInfo]:
-        """Return every key and its state, the oldest first."""
-        rows = self._store.read("keys.all")
-        return [
-            KeyInfo(kid, algorithm, state, None if until is None else to_datetime(until))
-            for kid, algorithm, state, _, _, until, _ in rows
-        ]
-
-    def jwks(self) -> dict[str, Any]:
-        """Return the JWK set (RFC 7517) that others verify with: public members only."""
-        self._keychain.catch_up()
-        return self._guard.ring.jwks()
-
-    def rotate(self, *, emergency: bool = False, algorithm: Algorithm | None = None) -> KeyInfo:
-        """Let the next key sign, in every process at once, and return it.
-
-        The key before goes on verifying until the last token it may have signed has ended. With
-        `emergency` it stops at once, the published next key is not trusted either, and every session whose
-        token it signed ends with the cause `key`; where the store fails meanwhile, a later sweep records
-        the rest. `algorithm` changes what the new keys sign with.
-        """
-        wanted = algorithm or self._guard.ring.require_signer().algorithm
-        fresh = [SigningKey.generate(wanted), SigningKey.generate(wanted)]
-        with self._change(durable=True) as change:
-            old, active = _rotate(
-                change, fresh, kek=self._keychain.kek, emergency=emergency, algorithm=wanted
-            )
-            change.tx.run("meta.bump")
-            change.writer.append(
-                "key.rotated", cause="key" if emergency else None, data={"kid": active, "previous": old}
-            )
-        self._follow_up(old if emergency else None)
-        return KeyInfo(active, wanted, "active", None)
-
-    def _follow_up(self, compromised: str | None) -> None:
-        """Take up the new keys, and end what a compromised one signed; the rotation stands whatever fails.
-
-        The next validate takes them up as well, and accepts none of what is left to end for `prune`.
-        """
-        try:
-            self._keychain.reload()
-            if compromised is not None:
-                self._end_signed(compromised)
-        except ClawguardError as error:
-            _logger.error("the keys were rotated, but what follows is not finished yet: %s", error)
-
-    def prune(self) -> None:
-        """Stop verifying with keys whose last token has ended, and finish an emergency cut short."""
-        rows = self._store.read("keys.all")
-        for kid, _, _, _, _, _, pending in rows:
-            if pending:
-                self._end_signed(kid)
-        now = self._clock.now()
-        if any(state == "retiring" and until <= now for _, _, state, _, _, until, _ in rows):
-            with self._change(durable=True) as change:
-                if change.tx.run("keys.prune", now=change.now):
-                    change.tx.run("meta.bump")
-
-
-def _rotate(
-    change: Change, fresh: list[SigningKey], *, kek: KeyEncryptionKey, emergency: bool, algorithm: Algorithm
-) -> tuple[str, str]:
-    """Move the states of the keys; return the ids of the one before and of the new active one."""
-    keys = {state: (kid, kind) for kid, kind, state, *_ in change.tx.run("keys.all")}
-    old, _ = keys["active"]
-    if emergency:
-        change.tx.run("keys.compromise", kid=old, ends_pending=1)
-    else:
-        last = change.tx.run("keys.last_token", kid=old)[0][0]
-        change.tx.run("keys.retire", kid=old, verify_until=max(last or 0, change.now))
-    following, kind = keys.get("next", ("", ""))
-    if following and not emergency and kind == algorithm:
-        change.tx.run("keys.activate", kid=following, now=change.now)
-        active = following
-    else:
-        if following:
-            change.tx.run("keys.compromise", kid=following, ends_pending=0)
-        insert_key(change.tx, fresh[0], kek=kek, state="active", now=change.now)
-        active = fresh[0].kid
-    insert_key(change.tx, fresh[1], kek=kek, state="next", now=change.now + 1)
-    return old, active

@@ -15,19 +15,20 @@ from clawguard.errors import InvalidArgument
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
 from clawguard.guard import KekSource, Policy, PolicySource, load_policy
-from clawguard.models import Decision, Inspection, IssuedSession, JSONObject, Session, SessionContext
+from clawguard.models import Ended, IssuedSession, JSONObject, Session, SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
-from clawguard.sessions.current import Use, bound_actor
+from clawguard.sessions.current import Use, who_acts
 from clawguard.sessions.directory import Directory
-from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, Labels, check_agent, optional_text
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, Labels, optional_text
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.issuing import Issuing
-from clawguard.sessions.keychain import Keys
+from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.policies import Policies
 from clawguard.sessions.references import SessionRef, session_id_of
 from clawguard.sessions.sweeper import Sweeper
+from clawguard.sessions.switches import Agents, Filters, Switches
 from clawguard.sessions.validating import Validation
 
 __all__ = ["SessionManager"]
@@ -35,7 +36,7 @@ __all__ = ["SessionManager"]
 R = TypeVar("R", bound=Receiver)
 
 
-class SessionManager:
+class SessionManager(Validation):
     """Issue, check, refresh, delegate and revoke sessions: open it with `SessionManager.open()`.
 
     A string given to `validate`, `use`, `inspect` and `delegate` is a token, never an id; every other verb
@@ -43,10 +44,10 @@ class SessionManager:
     """
 
     def __init__(self, parts: Parts, *, sweep_every: float | None) -> None:
-        self._parts = parts
-        self._validation = Validation(parts, flush_every=math.inf if sweep_every is None else sweep_every)
+        super().__init__(parts, flush_every=math.inf if sweep_every is None else sweep_every)
         self._endings = Endings(parts.store, parts.change, clock=parts.clock, new_id=parts.new_id)
         self._issuing = Issuing(parts, self._endings)
+        self._switches = Switches(parts, self._endings)
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
         self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
         self.keys = Keys(
@@ -55,8 +56,9 @@ class SessionManager:
             parts.guard,
             clock=parts.clock,
             change=parts.change,
-            end_signed=self._endings.end_signed_by,
+            switches=self._switches,
         )
+        self.agents = Agents(parts, self._switches)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
         parts.bus.sender = self
         chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune)
@@ -149,7 +151,7 @@ class SessionManager:
         A TOML file by its path, a dict, or a `Policy`; by default the file that was given last. Raises
         ConfigError for its first fault, with line and key: then the policy before stays in force.
         """
-        return self._policies.reload(policy, actor=_actor(None))
+        return self._policies.reload(policy, actor=who_acts(None))
 
     def create(
         self,
@@ -248,42 +250,13 @@ class SessionManager:
             **labels,
         )
 
-    def validate(
-        self,
-        token_or_context: str | SessionContext,
-        /,
-        *,
-        require: Scopes = (),
-        any_of: Scopes = (),
-        audience: str | None = None,
-        source: str | None = None,
-    ) -> SessionContext:
-        """Return who is calling and what they may do: see `Verifier.validate`."""
-        return self._validation.validate(
-            token_or_context, require=require, any_of=any_of, audience=audience, source=source
-        )
-
-    def authorize(
-        self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
-    ) -> Decision:
-        """Decide by the policy whether a session may do an action: see `Verifier.authorize`."""
-        return self._validation.authorize(context, action, resource=resource, risk=risk)
-
-    def recheck(self, context: SessionContext, /) -> None:
-        """Hold a context against its row without counting it as activity: see `Verifier.recheck`."""
-        self._validation.recheck(context)
-
     def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
         """Bind the session for a `with` or `async with` block.
 
         `end=True` ends it on the way out, also when the block raised.
         """
         finish = self.end if end else None
-        return Use(self._validation, token, require=require, finish=finish)
-
-    def inspect(self, token: str, /) -> Inspection:
-        """Tell what a token is without raising for a bad one: see `Verifier.inspect`."""
-        return self._validation.inspect(token)
+        return Use(self, token, require=require, finish=finish)
 
     def refresh(
         self, session: SessionRef, *, ttl: Duration | None = None, expected_generation: int | None = None
@@ -316,14 +289,37 @@ class SessionManager:
         agent_id: str | uuid.UUID,
         *,
         workspace_id: str = DEFAULT_WORKSPACE,
+        dry_run: bool = False,
         reason: str | None = None,
         actor: str | None = None,
-    ) -> int:
-        """End an agent's sessions in one workspace, and all below them, at once; return how many ended."""
-        agent = check_agent(agent_id)
-        workspace = check_text(workspace_id, argument="workspace_id")
-        why = optional_text(reason, argument="reason")
-        return self._endings.end_all_of(agent, workspace_id=workspace, reason=why, actor=_actor(actor))
+    ) -> Ended:
+        """End an agent's sessions in one workspace, and all below them, in one transaction.
+
+        It may be given new ones: `agents.disable` forbids that too.
+        """
+        return self._switches.revoke_all_of(
+            agent_id, workspace_id=workspace_id, dry_run=dry_run, reason=reason, actor=who_acts(actor)
+        )
+
+    def revoke_where(
+        self,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+        reason: str | None = None,
+        actor: str | None = None,
+        **filters: Unpack[Filters],
+    ) -> Ended:
+        """End every session that all the filters pick, and all below them, and tell how many that were.
+
+        `filters` are `subject`, `agent_id`, `role`, `key_id`, `issued_before` (of the token) and
+        `workspace_id` (`default` if not given). No filter, or one that is None, is InvalidArgument;
+        `everything=True` ends every session of every workspace. In batches: when one fails, those before
+        it stand, and the call may be repeated. With `dry_run` nothing ends.
+        """
+        return self._switches.revoke_where(
+            everything=everything, dry_run=dry_run, reason=reason, actor=who_acts(actor), filters=filters
+        )
 
     def get_session(self, session: SessionRef) -> Session:
         """Return a session as it is now: see `sessions.get`."""
@@ -371,11 +367,11 @@ class SessionManager:
 
     def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
         why = optional_text(reason, argument="reason")
-        return self._endings.end(session_id_of(session), cause=cause, reason=why, actor=_actor(actor))
+        return self._endings.end(session_id_of(session), cause=cause, reason=why, actor=who_acts(actor))
 
     def _authority(self, parent: str | Session | SessionContext) -> Authority:
         if isinstance(parent, str):
-            context = self._validation.validate(parent)
+            context = self.validate(parent)
             return Authority(context.session_id, context.scopes, context.generation)
         if isinstance(parent, SessionContext):
             return Authority(parent.session_id, parent.scopes, parent.generation)
@@ -384,8 +380,3 @@ class SessionManager:
         raise InvalidArgument(
             "parent", "must be a token or a record", hint="sessions.get(id) gives the record"
         )
-
-
-def _actor(actor: str | None) -> str:
-    """Return who acts, for the log: by default the bound session, else the host."""
-    return bound_actor() or "host" if actor is None else check_text(actor, argument="actor")

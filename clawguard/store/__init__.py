@@ -22,8 +22,8 @@ Row = tuple[Any, ...]
 class Transaction(Protocol):
     """Run statements of one transaction; it holds the write lock."""
 
-    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
-        """Run a named statement, with its parameters by name or in order, and return all its rows."""
+    def run(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named statement, narrowed by named filters where it takes some, and return all its rows."""
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
         """Run a named statement once for each row of values, given in the order of its parameters."""

@@ -97,13 +97,11 @@ class SQLiteTransaction:
         self._connection.execute("BEGIN IMMEDIATE")
         self._changes = self._connection.total_changes
 
-    def run(self, name: str, values: Sequence[Any] | None = None, /, **params: Any) -> list[Row]:
+    def run(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
         """Run a named statement: see `Transaction.run`."""
-        statement = self._catalog[name]
+        statement = self._catalog[name] if filters is None else self._catalog.compose(name, filters)
         try:
-            cursor = self._connection.execute(
-                statement.sql, statement.bind(params) if values is None else values
-            )
+            cursor = self._connection.execute(statement.sql, statement.bind(params))
             rows: list[Row] = cursor.fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from None

@@ -114,7 +114,7 @@ def test_the_first_end_wins(manager: SessionManager) -> None:
     assert manager.revoke(made, reason="first")
     assert not manager.end(made)
     assert not manager.revoke(made, reason="second")
-    assert manager.revoke_all_for_agent("a") == 0
+    assert manager.revoke_all_for_agent("a").count == 0
     kept = manager.get_session(made.id)
     assert (kept.cause, kept.reason, kept.version) == ("revoked", "first", 2)
     assert len(manager.events.read(types="session.expired")) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import jwt
 import pytest
 
 from clawguard import InvalidArgument, InvalidToken, SessionEnded, SessionManager, StoreBusy
+from clawguard.models import Ended
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -25,9 +27,9 @@ def kids(manager: SessionManager) -> set[str]:
 def test_rotation_keeps_old_tokens_valid_until_they_end(manager: SessionManager, clock: FakeClock) -> None:
     old = manager.create("a", scopes="x", ttl=100)
     following = next(key for key in manager.keys.list() if key.state == "next")
-    now_active = manager.keys.rotate()
+    assert manager.keys.rotate().count == 0
+    now_active = manager.keys.active()
     assert now_active.kid == following.kid
-    assert now_active.state == "active"
     new = manager.create("a", scopes="x", ttl=1_000)
     assert new.kid == now_active.kid != old.kid
     manager.validate(old.token)
@@ -61,7 +63,13 @@ def test_an_emergency_stops_the_key_at_once_and_ends_what_it_signed(manager: Ses
     child = manager.delegate(signed, "b", scopes="x")
     context = manager.validate(signed.token)
     following = next(key for key in manager.keys.list() if key.state == "next")
-    fresh = manager.keys.rotate(emergency=True)
+    assert manager.keys.rotate(emergency=True, dry_run=True) == Ended(2, None)
+    manager.validate(child.token)
+    ended = manager.keys.rotate(emergency=True)
+    assert ended.count == 2
+    told = manager.events.read(cause_id=ended.cause_id)
+    assert [each.type for each in told] == ["key.rotated", "session.expired", "session.expired"]
+    fresh = manager.keys.active()
     assert fresh.kid not in {signed.kid, following.kid}
     for token in (signed.token, child.token):
         with pytest.raises(InvalidToken):
@@ -89,8 +97,11 @@ def test_an_emergency_spares_what_another_key_signed(manager: SessionManager) ->
 
 def test_rotations_are_events(manager: SessionManager) -> None:
     first = next(key for key in manager.keys.list() if key.state == "active")
-    second = manager.keys.rotate()
-    third = manager.keys.rotate(emergency=True)
+    assert manager.keys.rotate(dry_run=True) == Ended(0, None)
+    manager.keys.rotate()
+    second = manager.keys.active()
+    manager.keys.rotate(emergency=True)
+    third = manager.keys.active()
     told = manager.events.read(types="key.rotated")
     assert [each.data for each in told] == [
         {"kid": second.kid, "previous": first.kid},
@@ -104,7 +115,8 @@ def test_every_algorithm_signs_and_its_public_key_verifies_elsewhere(
     manager: SessionManager, algorithm: Any
 ) -> None:
     old = manager.create("a", scopes="x")
-    assert manager.keys.rotate(algorithm=algorithm).algorithm == algorithm
+    manager.keys.rotate(algorithm=algorithm)
+    assert manager.keys.active().algorithm == algorithm
     made = manager.create("a", scopes="x")
     manager.validate(made.token)
     manager.validate(old.token)
@@ -134,18 +146,20 @@ def test_an_unknown_algorithm_changes_nothing(manager: SessionManager) -> None:
     assert manager.keys.list() == before
 
 
-def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(tmp_path: Path) -> None:
+def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was asked for is in force, so it is no error: the ends that are missing are recorded later."""
     with open_manager(tmp_path / "data" / "a.db") as manager:
         made = [manager.create("a", scopes="x") for _ in range(3)]
 
-        def busy(kid: str) -> int:
+        def busy(kid: str, cause_id: str) -> Iterator[int]:
             raise StoreBusy("the write lock was not had")
 
-        ends, manager.keys._end_signed = manager.keys._end_signed, busy
-        active = manager.keys.rotate(emergency=True)
-        manager.keys._end_signed = ends
-        assert active.kid not in {each.kid for each in made}
+        monkeypatch.setattr(manager.keys, "_end_signed", busy)
+        assert manager.keys.rotate(emergency=True).count == 0
+        monkeypatch.undo()
+        assert manager.keys.active().kid not in {each.kid for each in made}
         for each in made:
             with pytest.raises(InvalidToken):
                 manager.validate(each.token)
@@ -174,9 +188,9 @@ def test_a_rotation_that_cannot_be_taken_up_at_once_has_happened_all_the_same(
         raise StoreBusy("no reader was free")
 
     monkeypatch.setattr(manager._parts.keychain, "reload", fail)
-    made = manager.keys.rotate(emergency=True)
+    manager.keys.rotate(emergency=True)
     monkeypatch.undo()
-    assert [key.kid for key in manager.keys.list() if key.state == "active"] == [made.kid]
+    assert [key.state for key in manager.keys.list()].count("compromised") == 2
     with pytest.raises(InvalidToken):
         manager.validate(session.token)
     assert manager.validate(manager.create("b", scopes="x").token).agent_id == "b"

@@ -87,7 +87,7 @@ def test_create_has_lawful_defaults(manager: SessionManager) -> None:
 def test_an_agent_may_be_named_by_a_uuid(manager: SessionManager) -> None:
     agent = uuid.UUID(UNKNOWN)
     assert manager.create(agent, scopes="x").agent_id == UNKNOWN
-    assert manager.revoke_all_for_agent(agent) == 1
+    assert manager.revoke_all_for_agent(agent).count == 1
 
 
 def test_create_session_takes_the_old_order_of_arguments(manager: SessionManager) -> None:
@@ -534,12 +534,12 @@ def test_all_sessions_of_an_agent_end_together_with_their_subtrees(manager: Sess
     nested = manager.delegate(below, "a", scopes="x")
     elsewhere = manager.create("a", scopes="x", workspace_id="other")
     other = manager.create("b", scopes="x")
-    assert manager.revoke_all_for_agent("a", reason="gone") == 5
+    assert manager.revoke_all_for_agent("a", reason="gone").count == 5
     assert {refused(manager, each.token) for each in mine} == {"agent"}
     assert {refused(manager, each.token) for each in (below, nested)} == {"parent"}
     manager.validate(elsewhere.token)
     manager.validate(other.token)
-    assert manager.revoke_all_for_agent("a") == 0
+    assert manager.revoke_all_for_agent("a").count == 0
     manager.create("a", scopes="x")
     assert len({each.cause_id for each in manager.events.read(types="session.expired")}) == 1
 
@@ -550,7 +550,7 @@ def test_what_had_ended_by_itself_is_not_counted_as_revoked(
     manager.create("a", scopes="x", ttl=10)
     manager.create("a", scopes="x", ttl=100)
     clock.advance(10)
-    assert manager.revoke_all_for_agent("a") == 1
+    assert manager.revoke_all_for_agent("a").count == 1
 
 
 def test_only_live_sessions_are_counted(manager: SessionManager, clock: FakeClock) -> None:

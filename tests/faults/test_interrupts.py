@@ -51,7 +51,7 @@ def test_closing_under_a_writing_thread_harms_nobody(tmp_path: Path, rounds: int
 
         def work(manager: SessionManager = manager, ended: list[object] = ended) -> None:
             try:
-                ended.append(manager.revoke_all_for_agent("a"))
+                ended.append(manager.revoke_all_for_agent("a").count)
             except StoreUnavailable as error:
                 ended.append(error)
 

@@ -14,8 +14,11 @@ from tests.openers import open_manager
 CATALOG = Catalog("sqlite")
 NAMES = sorted(CATALOG._texts["name"])
 FILTERED = [name for name in NAMES if "{filters}" in CATALOG._texts["name"][name]]
+ENDS = ["agent_id", "issued_before", "key_id", "role", "subject", "walked_workspace_id", "workspace_id"]
 FITTING = {
     "session.page": sorted(each for each in CATALOG._texts["filter"] if not each.startswith("of_")),
+    "session.unended": ENDS,
+    "session.count_hit": ENDS,
     "event.page": sorted(each for each in CATALOG._texts["filter"] if each.startswith("of_")),
 }
 
@@ -88,7 +91,6 @@ def test_every_pair_of_filters_prepares(path: Path, name: str) -> None:
     [
         ("session.any_due", "sessions_live_due"),
         ("session.claim_due", "sessions_live_due"),
-        ("session.of_agent", "sessions_live_agent"),
         ("session.has_children", "sessions_parent"),
         ("session.by_key", "sessions_live_key"),
         ("session.by_request", "sessions_request"),
@@ -97,10 +99,21 @@ def test_every_pair_of_filters_prepares(path: Path, name: str) -> None:
     ],
 )
 def test_what_is_asked_often_is_read_by_an_index(path: Path, name: str, index: str) -> None:
-    statement = CATALOG[name]
+    assert index in plan_of(path, CATALOG[name])
+
+
+def test_a_mass_end_finds_an_agents_sessions_by_index_and_walks_all_others_by_id(path: Path) -> None:
+    of_agent = plan_of(path, CATALOG.compose("session.unended", ("workspace_id", "agent_id")))
+    others = plan_of(path, CATALOG.compose("session.unended", ("walked_workspace_id", "subject")))
+    assert "sessions_live_agent" in of_agent
+    assert "sqlite_autoindex_sessions_1" in others
+    assert "TEMP B-TREE" not in others
+
+
+def plan_of(path: Path, statement: Statement) -> str:
     connection = connect(path)
     plan = connection.execute(
         "EXPLAIN QUERY PLAN " + statement.sql, [None] * len(statement.params)
     ).fetchall()
     connection.close()
-    assert any(index in row[3] for row in plan), plan
+    return "\n".join(row[3] for row in plan)

@@ -168,13 +168,48 @@ UPDATE sessions SET version = version + 1,
 WHERE id IN (SELECT id FROM below)
 RETURNING {ended_columns};
 
--- name: session.signed_by
--- The next batch of unended sessions whose token a key signed.
-SELECT id FROM sessions WHERE id > :after AND ended_at IS NULL AND kid = :kid ORDER BY id LIMIT :limit;
+-- name: session.unended
+-- The next unended sessions that filters pick.
+SELECT id FROM sessions WHERE id > :after AND ended_at IS NULL AND {filters} ORDER BY id LIMIT :limit;
 
--- name: session.of_agent
--- The unended sessions of an agent.
-SELECT id FROM sessions WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND ended_at IS NULL ORDER BY id;
+-- name: session.count_hit
+-- How many live sessions an end of those that filters pick would reach, with all below them.
+WITH RECURSIVE hit (hit_id) AS (
+    SELECT id FROM sessions WHERE ended_at IS NULL AND due_at > :now AND {filters}
+    UNION
+    SELECT s.id FROM sessions s JOIN hit ON s.parent_id = hit.hit_id WHERE s.ended_at IS NULL AND s.due_at > :now
+)
+SELECT count(*) FROM hit;
+
+-- filter: workspace_id
+workspace_id = :workspace_id
+
+-- filter: walked_workspace_id
+-- The same for a walk by id: the plus keeps it from an index that would have to be sorted for every batch.
++workspace_id = :workspace_id
+
+-- filter: key_id
+kid = :key_id
+
+-- filter: issued_before
+issued_at < :issued_before
+
+-- name: agent.disable
+-- Forbid an agent new sessions, unless it is forbidden already.
+INSERT INTO disabled_agents (workspace_id, agent_id, disabled_at, reason, disabled_by)
+VALUES (:workspace_id, :agent_id, :now, :reason, :actor)
+ON CONFLICT (workspace_id, agent_id) DO NOTHING RETURNING agent_id;
+
+-- name: agent.enable
+DELETE FROM disabled_agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id RETURNING agent_id;
+
+-- name: agent.is_disabled
+SELECT 1 FROM disabled_agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id;
+
+-- name: agent.disabled
+-- The agents of a workspace that are disabled.
+SELECT agent_id, disabled_at, reason, disabled_by FROM disabled_agents
+WHERE workspace_id = :workspace_id ORDER BY agent_id;
 
 -- name: session.count_live
 -- How many sessions are live.

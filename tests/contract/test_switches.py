@@ -1,0 +1,212 @@
+"""Kill switches: all that is picked ends at once, nothing else does, and the log lists it by one cause id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawguard import InvalidArgument, SessionEnded, SessionManager
+from clawguard.clock import to_datetime
+from clawguard.errors import PolicyDenied
+from clawguard.models import Ended, Session
+from tests.clocks import FakeClock
+from tests.openers import open_manager
+
+
+class World:
+    """Hold sessions of several agents, subjects, roles and workspaces."""
+
+    def __init__(self, manager: SessionManager, clock: FakeClock) -> None:
+        create = manager.create
+        self.old = create("ana", scopes="x", subject="user:una", role="lead")
+        clock.advance(10)
+        self.noon = to_datetime(clock.at)
+        self.young = create("ana", scopes="x", subject="user:una")
+        self.child = manager.delegate(self.young, "ben", scopes="x")
+        self.other = create("ben", scopes="x", subject="user:dos", role="lead")
+        manager.keys.rotate()
+        self.rekeyed = create("cyd", scopes="x")
+        self.foreign = create("ana", scopes="x", subject="user:una", role="lead", workspace_id="acme")
+        self.short = create("ana", scopes="x", subject="user:una", ttl=5)
+        clock.advance(5)
+
+    def names(self, manager: SessionManager, *, cause: str | None = None) -> set[str]:
+        """Return which of them have ended, with one cause where it is given."""
+        held: dict[str, Session] = {
+            name: each for name, each in vars(self).items() if isinstance(each, Session)
+        }
+        now = {name: manager.get_session(each) for name, each in held.items()}
+        return {name for name, each in now.items() if each.cause and cause in (None, each.cause)}
+
+
+PICKED: list[tuple[dict[str, Any], set[str]]] = [
+    ({"subject": "user:una"}, {"old", "young", "child"}),
+    ({"agent_id": "ben"}, {"child", "other"}),
+    ({"agent_id": "ana"}, {"old", "young", "child"}),
+    ({"role": "lead"}, {"old", "other"}),
+    ({"role": "lead", "subject": "user:dos"}, {"other"}),
+    ({"issued_before": None}, {"old"}),
+    ({"key_id": None}, {"old", "young", "child", "other"}),
+    ({"workspace_id": "acme"}, {"foreign"}),
+    ({"workspace_id": "acme", "agent_id": "ben"}, set()),
+    ({"everything": True}, {"old", "young", "child", "other", "rekeyed", "foreign"}),
+]
+
+
+@pytest.mark.parametrize(("given", "hit"), PICKED)
+def test_what_is_picked_ends_with_all_below_it_and_nothing_else(
+    manager: SessionManager, clock: FakeClock, given: dict[str, Any], hit: set[str]
+) -> None:
+    world = World(manager, clock)
+    late: dict[str, Any] = {"issued_before": world.noon, "key_id": world.old.kid}
+    given = {name: late.get(name, value) for name, value in given.items()}
+    assert manager.revoke_where(**given, dry_run=True) == Ended(len(hit), None)
+    assert world.names(manager) == set()
+    ended = manager.revoke_where(**given, reason="incident 7")
+    assert ended.count == len(hit)
+    assert world.names(manager) - {"short"} == hit
+    told = manager.events.read(cause_id=ended.cause_id)
+    assert len(told) == len(hit)
+    assert {each.type for each in told} <= {"session.expired"}
+    assert {each.cause for each in told} <= {"revoked", "parent"}
+    for name in hit:
+        with pytest.raises(SessionEnded):
+            manager.validate(getattr(world, name).token)
+    again = manager.revoke_where(**given)
+    assert (again.count, manager.events.read(cause_id=again.cause_id)) == (0, [])
+    manager.create("ana", scopes="x")
+
+
+def test_natural_ends_that_a_switch_meets_stay_natural(manager: SessionManager, clock: FakeClock) -> None:
+    world = World(manager, clock)
+    manager.revoke_where(everything=True)
+    assert world.names(manager, cause="ttl") == {"short"}
+
+
+def test_more_than_a_batch_shares_one_cause_id(manager: SessionManager) -> None:
+    for _ in range(501):
+        manager.create("a", scopes="x")
+    ended = manager.revoke_where(agent_id="a")
+    assert ended.count == 501
+    assert len(manager.events.read(cause_id=ended.cause_id, limit=1_000)) == 501
+    assert manager.active_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({}, "filters: at least one is needed"),
+        ({"subject": None}, "subject"),
+        ({"agent_id": None}, "agent_id"),
+        ({"issued_before": None}, "issued_before"),
+        ({"issued_before": datetime(2026, 1, 1)}, "issued_before"),  # noqa: DTZ001
+        ({"role": ""}, "role"),
+        ({"role": "a\n"}, "role"),
+        ({"everything": True, "role": "lead"}, "stands alone"),
+        ({"everything": 1}, "everything"),
+        ({"everything": True, "reason": "x" * 256}, "reason"),
+        ({"everything": True, "actor": ""}, "actor"),
+    ],
+)
+def test_no_filter_or_a_bad_one_ends_nothing(
+    manager: SessionManager, given: dict[str, Any], match: str
+) -> None:
+    manager.create("a", scopes="x")
+    with pytest.raises(InvalidArgument, match=match):
+        manager.revoke_where(**given)
+    assert manager.active_count() == 1
+
+
+def test_an_unknown_filter_ends_nothing(manager: SessionManager) -> None:
+    manager.create("a", scopes="x")
+    with pytest.raises(TypeError, match="colour"):
+        manager.revoke_where(colour="red")  # type: ignore[call-arg]
+    assert manager.active_count() == 1
+
+
+def test_revoking_all_of_an_agent_tells_what_it_ended(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x")
+    manager.delegate(made, "b", scopes="x")
+    assert manager.revoke_all_for_agent("a", dry_run=True) == Ended(2, None)
+    manager.validate(made.token)
+    ended = manager.revoke_all_for_agent("a")
+    assert [each.cause for each in manager.events.read(cause_id=ended.cause_id)] == ["agent", "parent"]
+
+
+def test_a_disabled_agent_has_no_session_and_gets_none(manager: SessionManager) -> None:
+    mine = manager.create("mallory", scopes="x")
+    host = manager.create("host", scopes="x")
+    below = manager.delegate(host, "mallory", scopes="x")
+    elsewhere = manager.create("mallory", scopes="x", workspace_id="acme")
+    assert manager.agents.disable("mallory", dry_run=True) == Ended(2, None)
+    assert manager.agents.disabled() == []
+    ended = manager.agents.disable("mallory", reason="odd calls", actor="ana")
+    assert ended.count == 2
+    told = manager.events.read(cause_id=ended.cause_id)
+    assert [(each.type, each.agent_id, each.actor, each.reason) for each in told] == [
+        ("agent.disabled", "mallory", "ana", "odd calls"),
+        ("session.expired", "mallory", "ana", "odd calls"),
+        ("session.expired", "mallory", "ana", "odd calls"),
+    ]
+    refused: list[Callable[[], object]] = [
+        lambda: manager.create("mallory", scopes="x"),
+        lambda: manager.delegate(host, "mallory", scopes="x"),
+    ]
+    for call in refused:
+        with pytest.raises(PolicyDenied, match="mallory is disabled"):
+            call()
+    for session in (mine, below):
+        with pytest.raises(SessionEnded):
+            manager.refresh(session)
+        with pytest.raises(SessionEnded):
+            manager.validate(session.token)
+    manager.validate(elsewhere.token)
+    manager.validate(host.token)
+    (disabled,) = manager.agents.disabled()
+    assert (disabled.agent_id, disabled.reason, disabled.disabled_by) == ("mallory", "odd calls", "ana")
+
+
+def test_disabling_again_and_enabling_are_recorded_once(manager: SessionManager) -> None:
+    manager.agents.disable("a")
+    manager.agents.disable("a", reason="again")
+    assert manager.agents.enable("a", dry_run=True) == Ended(0, None)
+    with pytest.raises(PolicyDenied):
+        manager.create("a", scopes="x")
+    enabled = manager.agents.enable("a")
+    assert enabled.count == 0
+    assert [each.type for each in manager.events.read(cause_id=enabled.cause_id)] == ["agent.enabled"]
+    manager.agents.enable("a")
+    manager.create("a", scopes="x")
+    assert [each.type for each in manager.events.read(types="agent.*")] == ["agent.disabled", "agent.enabled"]
+
+
+@pytest.mark.parametrize("given", [{"agent_id": ""}, {"workspace_id": None}, {"reason": ""}, {"actor": "\n"}])
+def test_disable_names_the_bad_argument_and_changes_nothing(
+    manager: SessionManager, given: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(given))):
+        manager.agents.disable(**{"agent_id": "a", **given})
+    assert manager.agents.disabled() == []
+
+
+def test_a_session_created_while_its_agent_is_disabled_does_not_survive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever commits first: the create is refused, or its session ends with the others."""
+    path, clock = tmp_path / "db" / "clawguard.db", FakeClock()
+    with open_manager(path, clock=clock) as manager, open_manager(path, clock=clock) as rival:
+        guard = manager._parts.guard
+        issue = guard.issue
+
+        def disable_meanwhile(*given: Any) -> str:
+            rival.agents.disable("a")
+            return issue(*given)
+
+        monkeypatch.setattr(guard, "issue", disable_meanwhile)
+        with pytest.raises(PolicyDenied):
+            manager.create("a", scopes="x")
+        assert manager.active_count() == 0
