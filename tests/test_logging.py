@@ -60,5 +60,5 @@ def test_ends_are_logged_once_they_stand_and_a_broken_filter_breaks_nothing(
 
 def end_and_fail(manager: SessionManager, session_id: str) -> None:
     with manager._parts.change(durable=True) as change:
-        manager._endings._end_in(change, session_id, cause="revoked", reason=None, actor="host")
+        manager._endings.end_in(change, session_id, cause="revoked", reason=None, actor="host")
         raise ValueError("not to be")

@@ -23,6 +23,7 @@ from clawguard.guard import KekSource, Policy, PolicySource
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.directory import Directory
+from clawguard.sessions.issuing import AtLimit
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.switches import Agents
@@ -249,6 +250,8 @@ class AsyncSessionManager:
         audiences: Collection[str] = (),
         policy: PolicySource | None = None,
         kek: KekSource = None,
+        max_sessions_per_agent: int | None = None,
+        at_limit: AtLimit = "deny",
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
@@ -262,6 +265,8 @@ class AsyncSessionManager:
             audiences=audiences,
             policy=policy,
             kek=kek,
+            max_sessions_per_agent=max_sessions_per_agent,
+            at_limit=at_limit,
             sweep_every=sweep_every,
             lock_timeout=lock_timeout,
             dispatch=dispatch,

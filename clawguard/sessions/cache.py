@@ -21,9 +21,21 @@ _LONGEST = 3_600 * SECOND
 
 
 class CacheEntry:
-    """Hold what one token was found to mean, and the versions of its row and of the keys it was found in."""
+    """Hold what one token was found to mean, and the version of its row and the revision it was found at.
 
-    __slots__ = ("context", "ends_at", "next_touch", "revision", "source", "touch_every", "version")
+    `is_counted` says that each use is taken from the row's.
+    """
+
+    __slots__ = (
+        "context",
+        "ends_at",
+        "is_counted",
+        "next_touch",
+        "revision",
+        "source",
+        "touch_every",
+        "version",
+    )
 
     def __init__(
         self,
@@ -34,6 +46,7 @@ class CacheEntry:
         ends_at: int,
         touch_every: int,
         source: str | None,
+        is_counted: bool,
     ) -> None:
         self.context = context
         self.version = version
@@ -42,6 +55,7 @@ class CacheEntry:
         self.touch_every = touch_every
         self.next_touch = 0
         self.source = source
+        self.is_counted = is_counted
 
 
 def digest_of(token: str) -> bytes:

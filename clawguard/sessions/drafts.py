@@ -28,6 +28,7 @@ __all__ = [
     "check_given",
     "check_role_and_task",
     "check_subject",
+    "check_uses",
     "child_of",
     "created_fields",
     "granted_fields",
@@ -112,6 +113,8 @@ class Ends(NamedTuple):
     due_at: int
     cause: str | None
     reason: str | None
+    due_cause: str
+    uses_left: int | None
 
 
 def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) -> dict[str, Any]:
@@ -134,7 +137,6 @@ def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) ->
         "reason": None,
         "ended_by": None,
         "due_at": min(draft["expires_at"], now + (draft["idle_timeout"] or draft["ttl"])),
-        "uses_left": None,
     }
 
 
@@ -190,7 +192,7 @@ def role_and_task(asked: dict[str, Any], parent: Parent, policy: Policy) -> dict
     return {"role": role, "task_type": asked["task_type"] or parent.task_type}
 
 
-def check_delegation(parent: Parent, authority: Authority) -> None:
+def check_delegation(parent: Parent, authority: Authority, *, uses: int | None) -> None:
     """Raise what refuses any delegation by this parent, whatever is asked."""
     if authority.generation is not None and parent.generation != authority.generation:
         raise TokenSuperseded
@@ -198,6 +200,8 @@ def check_delegation(parent: Parent, authority: Authority) -> None:
         raise DelegationRefused("the session may not delegate", hint="create it with delegable=True")
     if parent.depth >= MAX_DEPTH:
         raise DelegationRefused(f"delegation may be at most {MAX_DEPTH} deep")
+    if parent.uses_left is not None and uses is None:
+        raise DelegationRefused("the parent's uses are counted", hint="give the child max_uses=")
 
 
 def widened_by(
@@ -237,6 +241,7 @@ def _granted(policy: Policy, parent: Member, asked: Member) -> ScopeSet:
 
 def created_fields(row: dict[str, Any], policy: Policy) -> dict[str, Any]:
     data = {"scopes": row["scopes"], "expires_at": row["expires_at"], "parent_id": row["parent_id"]}
+    data |= {"uses": row["uses_left"]}
     data |= {"role": row["role"], "task_type": row["task_type"], "audience": row["audience"]}
     return _fields(row, data | _mark(policy))
 
@@ -300,6 +305,12 @@ def check_subject(subject: str | None, agent: str) -> str:
     if not _SUBJECT.fullmatch(check_text(subject, argument="subject")):
         raise InvalidArgument("subject", "must say what kind of principal it is", hint="write 'user:ana'")
     return subject
+
+
+def check_uses(value: object) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**53):
+        raise InvalidArgument("max_uses", "must be an integer of at least 1, or None")
+    return value
 
 
 def optional_text(value: str | None, *, argument: str) -> str | None:

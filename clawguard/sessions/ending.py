@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clawguard.clock import SECOND, Clock, IdFactory
-from clawguard.errors import SessionEnded, SessionNotFound
-from clawguard.models import Cause
+from clawguard.errors import AccessDenied, InvalidToken, SessionEnded, SessionNotFound, TokenSuperseded
+from clawguard.models import Cause, SessionContext
 from clawguard.sessions.change import Change
+from clawguard.sessions.drafts import Ends
 from clawguard.store import Row, Store
 
 __all__ = ["Endings"]
@@ -37,15 +38,28 @@ class Endings:
         Raises SessionNotFound for an unknown id.
         """
         with self._change(durable=True) as change:
-            ended = self._end_in(change, session_id, cause=cause, reason=reason, actor=actor)
-            if not ended and not self._end_due_in(change, session_id):
+            ended = self.end_in(change, session_id, cause=cause, reason=reason, actor=actor)
+            if not ended and not self.end_due_in(change, session_id):
                 _require_known(change, session_id)
         return ended
+
+    def spend(self, context: SessionContext) -> None:
+        """Take one use of a session, in a power-safe compare-and-set; the last one ends it.
+
+        Raises SessionEnded, TokenSuperseded or InvalidToken where there is none to take any more.
+        """
+        with self._change(durable=True) as change:
+            mark = {"id": context.session_id, "generation": context.generation, "now": change.now}
+            left = change.one("session.spend", **mark)
+            if left is None:
+                raise _why_unspent(change, context)
+            if left[0] == 0:
+                self.end_in(change, context.session_id, cause="uses", reason=None, actor=None)
 
     def settle(self, session_id: str) -> SessionEnded:
         """Record the natural end of a session that is due, and return the refusal that answers for it."""
         with self._change(durable=True) as change:
-            self._end_due_in(change, session_id)
+            self.end_due_in(change, session_id)
             cause, reason = _require_known(change, session_id)
         return SessionEnded(cause, reason)
 
@@ -85,13 +99,13 @@ class Endings:
         ended = 0
         for (session_id,) in found:
             before = len(change.writer.written)
-            if self._end_in(change, session_id, **given):
+            if self.end_in(change, session_id, **given):
                 ended += len(change.writer.written) - before
             else:
-                self._end_due_in(change, session_id)
+                self.end_due_in(change, session_id)
         return ended, found[-1][0] if len(found) == limit else None
 
-    def _end_in(
+    def end_in(
         self,
         change: Change,
         session_id: str,
@@ -101,6 +115,7 @@ class Endings:
         actor: str | None,
         cause_id: str | None = None,
     ) -> bool:
+        """End a live session with all below it, in a change that is under way; False when it is not live."""
         rows = change.tx.run(
             "session.end_one", id=session_id, now=change.now, cause=cause, reason=reason, actor=actor
         )
@@ -109,7 +124,8 @@ class Endings:
         self._cascade(change, rows, actor=actor, cause_id=cause_id or self._new_id(change.now))
         return True
 
-    def _end_due_in(self, change: Change, session_id: str) -> bool:
+    def end_due_in(self, change: Change, session_id: str) -> bool:
+        """Record the natural end of a session that is due, in a change that is under way."""
         rows = change.tx.run("session.end_due", id=session_id, now=change.now)
         if rows:
             self._cascade(change, rows, actor=None, cause_id=None)
@@ -154,3 +170,15 @@ def _require_known(change: Change, session_id: str) -> tuple[str, str | None]:
     if row is None:
         raise SessionNotFound(session_id)
     return row[0] or "ttl", row[1]
+
+
+def _why_unspent(change: Change, context: SessionContext) -> AccessDenied:
+    row = change.one("session.ends", id=context.session_id)
+    if row is None:
+        return InvalidToken()
+    ends = Ends(*row)
+    if ends.cause is not None:
+        return SessionEnded(ends.cause, ends.reason)
+    if ends.due_at <= change.now:
+        return SessionEnded(ends.due_cause)
+    return TokenSuperseded() if ends.generation != context.generation else SessionEnded("uses")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
-from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
+from clawguard.clock import SECOND, microseconds, to_microseconds
 from clawguard.errors import (
+    DelegationRefused,
     InvalidArgument,
     KeyInUse,
+    LimitReached,
     PolicyDenied,
     SessionEnded,
     SessionNotFound,
@@ -19,13 +20,11 @@ from clawguard.errors import (
 from clawguard.guard import Member, Policy
 from clawguard.models import IssuedSession, Session
 from clawguard.scopes import Scopes, parse_scopes
-from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import Change, RevisionMoved, SessionDue
 from clawguard.sessions.drafts import (
     DEFAULT_WORKSPACE,
     Authority,
     Draft,
-    Ends,
     Parent,
     check_agent,
     check_ceiling,
@@ -33,6 +32,7 @@ from clawguard.sessions.drafts import (
     check_given,
     check_role_and_task,
     check_subject,
+    check_uses,
     child_of,
     created_fields,
     granted_fields,
@@ -42,21 +42,40 @@ from clawguard.sessions.drafts import (
     role_and_task,
     widened_by,
 )
-from clawguard.sessions.ending import Endings
+from clawguard.sessions.handing import ends_of, hand_out, require_live, sign_again
 from clawguard.sessions.parts import Parts
-from clawguard.sessions.standing import touch_every
 
-__all__ = ["Issuing"]
+__all__ = ["AtLimit", "Issuing", "Limits"]
 
 _DAY = 86_400 * SECOND
 
 
-class Issuing:
-    """Create, delegate and refresh sessions."""
+AtLimit = Literal["deny", "evict_oldest"]
 
-    def __init__(self, parts: Parts, endings: Endings) -> None:
+
+class Limits(NamedTuple):
+    """Hold how many live sessions an agent may have in a workspace, and whether a further one evicts."""
+
+    sessions_per_agent: int | None
+    evicts: bool
+
+    @classmethod
+    def of(cls, most: object, at_limit: object) -> Limits:
+        """Return the limits that `open` was given; raise InvalidArgument for others."""
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+            raise InvalidArgument("max_sessions_per_agent", "must be an integer of at least 1, or None")
+        if at_limit not in get_args(AtLimit):
+            raise InvalidArgument("at_limit", "must be 'deny' or 'evict_oldest'")
+        return cls(most, most is not None and at_limit == "evict_oldest")
+
+
+class Issuing:
+    """Create and delegate sessions."""
+
+    def __init__(self, parts: Parts, limits: Limits) -> None:
         self._parts = parts
-        self._endings = endings
+        self._endings = parts.endings
+        self._limits = limits
 
     def create(
         self,
@@ -66,6 +85,7 @@ class Issuing:
         ttl: Any,
         idle_timeout: Any,
         max_lifetime: Any,
+        max_uses: int | None,
         subject: str | None,
         workspace_id: str | None,
         audience: str | None,
@@ -89,6 +109,7 @@ class Issuing:
             "granted": 0,
             "ttl": life,
             "idle_timeout": optional_duration(idle_timeout, argument="idle_timeout"),
+            "uses_left": check_uses(max_uses),
             "request_id": optional_text(request_id, argument="request_id"),
             **check_given(**given),
         }
@@ -117,6 +138,7 @@ class Issuing:
         idle_timeout: Any,
         audience: str | None,
         grant: str | None,
+        max_uses: int | None,
         request_id: str | None,
         **given: Any,
     ) -> IssuedSession:
@@ -127,12 +149,13 @@ class Issuing:
         idle = optional_duration(idle_timeout, argument="idle_timeout")
         asked = {"request_id": optional_text(request_id, argument="request_id"), **check_given(**given)}
         grant_name = optional_text(grant, argument="grant")
+        uses = check_uses(max_uses)
         if audience is not None:
             self._parts.guard.check_audience(audience)
 
         def draft(policy: Policy) -> Draft:
             parent = self._read_parent(authority.session_id)
-            check_delegation(parent, authority)
+            check_delegation(parent, authority, uses=uses)
             named = role_and_task(asked, parent, policy)
             check_role_and_task(policy, **named)
             child = Member(agent, named["role"], named["task_type"], wanted, grant_name)
@@ -146,62 +169,13 @@ class Issuing:
                 "agent_id": agent,
                 "audience": audience or parent.audience,
                 "scopes": str(wanted),
+                "uses_left": uses,
             }
             own |= {"grant_name": grant_name if widened else None}
             own |= {"granted": int(parent.granted or bool(widened))}
             return Draft(inherited | asked | named | own, widened)
 
         return self._bring_into_being(draft, authority)
-
-    def refresh(self, session_id: str, *, ttl: Any, expected_generation: int | None) -> IssuedSession:
-        """Issue the next token of a session: see `SessionManager.refresh`."""
-        asked = optional_duration(ttl, argument="ttl")
-        if expected_generation is not None and type(expected_generation) is not int:
-            raise InvalidArgument("expected_generation", "must be an integer")
-        while True:
-            session = self._read_live(session_id)
-            if expected_generation is not None and session.generation > expected_generation:
-                raise TokenSuperseded
-            if expected_generation is not None and session.generation < expected_generation:
-                raise InvalidArgument("expected_generation", f"is above the session's, {session.generation}")
-            issued = self._advance(session, asked)
-            if issued is not None:
-                return issued
-
-    def _advance(self, session: Session, asked: int | None) -> IssuedSession | None:
-        """Sign the next generation, then compare and set; None when another came first or the keys moved."""
-        ring = self._parts.guard.ring
-        signer = ring.require_signer()
-        now = self._parts.clock.now()
-        end = self._next_end(session, now + (asked or round(session.ttl * SECOND)))
-        ahead = replace(
-            session,
-            generation=session.generation + 1,
-            jti=self._parts.new_id(now),
-            kid=signer.kid,
-            issued_at=to_datetime(now),
-            token_expires_at=to_datetime(end),
-            expires_at=to_datetime(end),
-        )
-        token = self._parts.guard.issue(ahead, signer)
-        try:
-            with self._parts.change(durable=True) as change:
-                change.expect_revision(ring.revision)
-                row = _set_generation(change, ahead, now=now, end=end)
-        except RevisionMoved:
-            self._parts.keychain.reload()
-            return None
-        except SessionDue as due:
-            raise self._endings.settle(due.session_id) from None
-        return None if row is None else self._hand_out(Session.from_tuple(row), token, revision=ring.revision)
-
-    def _next_end(self, session: Session, wanted: int) -> int:
-        """Return the wanted end within the own and the parent's limits, never before the present one."""
-        limit = to_microseconds(session.absolute_expires_at)
-        if session.parent_id is not None:
-            rows = self._parts.store.read("session.ends", id=session.parent_id)
-            limit = min(limit, Ends(*rows[0]).expires_at) if rows else 0
-        return max(to_microseconds(session.expires_at), min(wanted, limit))
 
     def _bring_into_being(
         self, draft: Callable[[Policy], Draft], authority: Authority | None
@@ -215,12 +189,13 @@ class Issuing:
             session = Session.from_row(row)
             token = self._parts.guard.issue(session, signer)
             try:
-                with self._parts.change(durable=False) as change:
+                with self._parts.change(durable=self._limits.evicts) as change:
                     change.expect_revision(ring.revision)
                     made = _made_before(change, row)
                     if made is None:
                         _check_agent(change, row)
                         _check_key(change, row)
+                        self._keep_limit(change, row, session)
                         if authority is not None:
                             _hold_against_parent(change, row, authority)
                         change.tx.run("session.insert", **row)
@@ -235,75 +210,36 @@ class Issuing:
                     raise refusal from None
             else:
                 if made is not None:
-                    return self._issue_again(made)
-                return self._hand_out(session, token, revision=ring.revision, is_new=True)
+                    return sign_again(self._parts, made.id)
+                return hand_out(self._parts, session, token, revision=ring.revision, is_new=True)
 
-    def _issue_again(self, session: Session) -> IssuedSession:
-        """Answer a repeated request with the session it made; its token is as good as the first one."""
-        if session.ended_at is not None:
-            raise SessionEnded(session.cause or "ttl", session.reason)
-        if to_microseconds(session.due_at) <= self._parts.clock.now():
-            raise self._endings.settle(session.id)
-        ring = self._parts.guard.ring
-        signer = ring.require_signer()
-        if session.kid == signer.kid:
-            token = self._parts.guard.issue(session, signer)
-            return self._hand_out(session, token, revision=ring.revision)
-        return self.refresh(session.id, ttl=None, expected_generation=None)
-
-    def _hand_out(
-        self, session: Session, token: str, *, revision: int, is_new: bool = False
-    ) -> IssuedSession:
-        """Remember what the token means, so that it need not be parsed here, and give it out.
-
-        A new session has all that its row says; an older one perhaps no longer: that is left to validate.
-        """
-        issued = IssuedSession(session, token=token)
-        if not is_new and (self._parts.guard.policy.narrows or session.granted):
-            return issued
-        idle = None if session.idle_timeout is None else round(session.idle_timeout * SECOND)
-        entry = CacheEntry(
-            issued.as_context(),
-            version=session.version,
-            revision=revision,
-            ends_at=to_microseconds(session.token_expires_at),
-            touch_every=touch_every(idle),
-            source=session.last_source,
-        )
-        self._parts.cache.put(digest_of(token), entry)
-        return issued
-
-    def _read_live(self, session_id: str) -> Session:
-        rows = self._parts.store.read("session.get", id=session_id)
-        if not rows:
-            raise SessionNotFound(session_id)
-        session = Session.from_tuple(rows[0])
-        due_at = to_microseconds(session.due_at)
-        self._require_live(session_id, session.cause, session.reason, due_at=due_at, kid=session.kid)
-        return session
+    def _keep_limit(self, change: Change, row: dict[str, Any], session: Session) -> None:
+        """Make room for one more session of an agent, or refuse it; its own ancestors are never evicted."""
+        most = self._limits.sessions_per_agent
+        if most is None:
+            return
+        agent = {"workspace_id": row["workspace_id"], "agent_id": row["agent_id"]}
+        spared = {actor.session_id for actor in session.actors}
+        while len(live := change.tx.run("agent.live", now=change.now, **agent)) >= most:
+            oldest = next((each for (each,) in live if each not in spared), None)
+            if oldest is None or not self._limits.evicts:
+                raise LimitReached(row["agent_id"], most)
+            self._endings.end_in(change, oldest, cause="limit", reason=None, actor="host")
 
     def _read_parent(self, session_id: str) -> Parent:
         rows = self._parts.store.read("validate.parent", id=session_id)
         if not rows:
             raise SessionNotFound(session_id)
         parent = Parent(*rows[0])
-        self._require_live(session_id, parent.cause, parent.reason, due_at=parent.due_at, kid=parent.kid)
+        require_live(
+            self._parts, session_id, parent.cause, parent.reason, due_at=parent.due_at, kid=parent.kid
+        )
         return parent
-
-    def _require_live(
-        self, session_id: str, cause: str | None, reason: str | None, *, due_at: int, kid: str
-    ) -> None:
-        if cause is not None:
-            raise SessionEnded(cause, reason)
-        if due_at <= self._parts.clock.now():
-            raise self._endings.settle(session_id)
-        if self._parts.guard.ring.state_of(kid) == "compromised":
-            raise SessionEnded("key")
 
 
 def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authority) -> None:
     """Look at the parent again under the lock; a delegation is also activity of its whole line."""
-    parent = _ends_of(change, row["parent_id"])
+    parent = ends_of(change, row["parent_id"])
     if parent is None:
         raise SessionNotFound(row["parent_id"])
     if parent.cause is not None:
@@ -314,48 +250,13 @@ def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authori
         raise TokenSuperseded
     if row["expires_at"] > parent.expires_at or row["expires_at"] <= change.now:
         raise SessionEnded("ttl")
+    if row["uses_left"] is not None and parent.uses_left is not None:
+        debit = change.one("session.debit", id=row["parent_id"], uses=row["uses_left"])
+        if debit is None:
+            raise DelegationRefused(f"the parent has {parent.uses_left} uses left")
     if row["idle_timeout"] is not None:
         at = max(change.now, row["created_at"])  # the clock may have stepped back since the draft
         change.tx.run("session.touch", id=row["parent_id"], at=at, now=change.now)
-
-
-def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> Any:
-    """Move the row to its next generation, which is activity of its whole line; None when it moved already.
-
-    The row alone decides: it ended with its parent, and its end is never later than the parent's.
-    """
-    row = change.one(
-        "session.advance",
-        id=ahead.id,
-        generation=ahead.generation - 1,
-        jti=ahead.jti,
-        kid=ahead.kid,
-        issued_at=now,
-        expires_at=end,
-        now=change.now,
-    )
-    if row is None:
-        current = _ends_of(change, ahead.id)
-        if current is not None and current.cause is None and current.due_at <= change.now:
-            raise SessionDue(ahead.id)
-        return None
-    if ahead.parent_id is not None and ahead.idle_timeout is not None:
-        change.tx.run("session.touch", id=ahead.parent_id, at=change.now, now=change.now)
-    change.writer.append(
-        "session.refreshed",
-        session_id=ahead.id,
-        version=row[1],
-        agent_id=ahead.agent_id,
-        subject=ahead.subject,
-        workspace_id=ahead.workspace_id,
-        data={"generation": ahead.generation, "expires_at": end},
-    )
-    return row
-
-
-def _ends_of(change: Change, session_id: str) -> Ends | None:
-    row = change.one("session.ends", id=session_id)
-    return None if row is None else Ends(*row)
 
 
 def _made_before(change: Change, row: dict[str, Any]) -> Session | None:
@@ -375,8 +276,15 @@ def _asked_for(session: Session) -> tuple[object, ...]:
     """Return what a request settled for good; names, labels and metadata may have changed since."""
     longest = session.absolute_expires_at - session.created_at if session.parent_id is None else None
     who = (session.agent_id, session.subject, session.parent_id, session.audience, session.key, session.role)
-    what = (session.scopes, session.task_type, session.delegable, session.ttl, session.idle_timeout, longest)
-    return who + what
+    what: tuple[object, ...] = (
+        session.scopes,
+        session.task_type,
+        session.delegable,
+        session.ttl,
+        session.idle_timeout,
+        longest,
+    )
+    return (*who, *what, session.grant_name)
 
 
 def _check_agent(change: Change, row: dict[str, Any]) -> None:

@@ -21,12 +21,12 @@ from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, who_acts
 from clawguard.sessions.directory import Directory
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, Labels, optional_text
-from clawguard.sessions.ending import Endings
-from clawguard.sessions.issuing import Issuing
+from clawguard.sessions.issuing import AtLimit, Issuing, Limits
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.policies import Policies
 from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.sessions.refreshing import Refreshing
 from clawguard.sessions.sweeper import Sweeper
 from clawguard.sessions.switches import Agents, Filters, Switches
 from clawguard.sessions.validating import Validation
@@ -43,11 +43,12 @@ class SessionManager(Validation):
     takes an id or a record. Durations are seconds or timedeltas.
     """
 
-    def __init__(self, parts: Parts, *, sweep_every: float | None) -> None:
+    def __init__(self, parts: Parts, *, sweep_every: float | None, limits: Limits) -> None:
         super().__init__(parts, flush_every=math.inf if sweep_every is None else sweep_every)
-        self._endings = Endings(parts.store, parts.change, clock=parts.clock, new_id=parts.new_id)
-        self._issuing = Issuing(parts, self._endings)
-        self._switches = Switches(parts, self._endings)
+        self._endings = parts.endings
+        self._issuing = Issuing(parts, limits)
+        self._refreshing = Refreshing(parts)
+        self._switches = Switches(parts)
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
         self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
         self.keys = Keys(
@@ -75,6 +76,8 @@ class SessionManager(Validation):
         audiences: Collection[str] = (),
         policy: PolicySource | None = None,
         kek: KekSource = None,
+        max_sessions_per_agent: int | None = None,
+        at_limit: AtLimit = "deny",
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
@@ -87,13 +90,15 @@ class SessionManager(Validation):
         ones that its tokens may be for. `policy` (the path of a TOML file, a dict or a `Policy`) is put in
         force, see `reload_policy`; without it the one in force stays. `kek` is the key-encryption key: 32
         bytes, a passphrase (str), a key file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else
-        a file beside the database. `sweep_every` seconds natural ends are recorded; None leaves that to
-        `prune_expired`. A write waits at most `lock_timeout` seconds for others. `dispatch` says where live
-        receivers run: on a `thread` of their own, or `inline`, after each call. Raises ConfigError when
-        anything is not as it must be.
+        a file beside the database. An agent has at most `max_sessions_per_agent` live sessions in a
+        workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. `sweep_every`
+        seconds natural ends are recorded; None leaves that to `prune_expired`. A write waits at most
+        `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a `thread` of their
+        own, or `inline`, after each call. Raises ConfigError when anything is not as it must be.
         """
         if policy is not None:
             load_policy(policy)  # a fault shows before anything is opened or made
+        limits = Limits.of(max_sessions_per_agent, at_limit)
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
             url,
@@ -106,7 +111,7 @@ class SessionManager(Validation):
             dispatch=dispatch,
             clock=clock,
         )
-        manager = cls(parts, sweep_every=every)
+        manager = cls(parts, sweep_every=every, limits=limits)
         if policy is not None:
             manager._put_first_policy(load_policy(policy), policy)
         manager._sweeper.start()
@@ -169,6 +174,7 @@ class SessionManager(Validation):
         ttl: Duration = 3_600,
         idle_timeout: Duration | None = None,
         max_lifetime: Duration | None = None,
+        max_uses: int | None = None,
         delegable: bool = True,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
@@ -177,9 +183,10 @@ class SessionManager(Validation):
         """Create a session and return it with its token.
 
         `subject` is on whose behalf (default the agent itself), `key` the host's own unique handle,
-        `max_lifetime` what no refresh passes (default a day or `ttl`, the longer). The same `request_id`
+        `max_lifetime` what no refresh passes (default a day or `ttl`, the longer), `max_uses` how often its
+        tokens may be validated: the last use ends it. The same `request_id`
         gives the same session again. The rest are labels, texts that decide nothing: see `Labels`. Raises
-        InvalidArgument, KeyInUse.
+        InvalidArgument, KeyInUse, LimitReached, PolicyDenied.
         """
         return self._issuing.create(
             agent_id,
@@ -194,6 +201,7 @@ class SessionManager(Validation):
             ttl=ttl,
             idle_timeout=idle_timeout,
             max_lifetime=max_lifetime,
+            max_uses=max_uses,
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
@@ -219,6 +227,7 @@ class SessionManager(Validation):
         task_type: str | None = None,
         audience: str | None = None,
         grant: str | None = None,
+        max_uses: int | None = None,
         key: str | None = None,
         name: str | None = None,
         delegable: bool = True,
@@ -229,7 +238,8 @@ class SessionManager(Validation):
         """Create a child that never has what its parent lacks: scopes, lifetime, idle limit or depth.
 
         `parent` is a token or a record. `ttl` means at most: the child ends at the earlier of it and its
-        parent. `grant` names what the policy lets this parent hand on without having it. Raises
+        parent. `grant` names what the policy lets this parent hand on without having it. `max_uses` are taken
+        from the parent's, where those are counted. Raises
         DelegationRefused (scopes are never trimmed) and what `validate` raises.
         """
         return self._issuing.delegate(
@@ -242,6 +252,7 @@ class SessionManager(Validation):
             task_type=task_type,
             audience=audience,
             grant=grant,
+            max_uses=max_uses,
             key=key,
             name=name,
             delegable=delegable,
@@ -266,7 +277,9 @@ class SessionManager(Validation):
         Its original `ttl` counts again, within the absolute end and the parent's; an end never moves
         backwards. With `expected_generation` it is a compare-and-set (TokenSuperseded).
         """
-        return self._issuing.refresh(session_id_of(session), ttl=ttl, expected_generation=expected_generation)
+        return self._refreshing.refresh(
+            session_id_of(session), ttl=ttl, expected_generation=expected_generation
+        )
 
     def revoke(self, session: SessionRef, *, reason: str | None = None, actor: str | None = None) -> bool:
         """End a session and all below it, at once and everywhere; False when it had ended already.

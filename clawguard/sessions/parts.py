@@ -18,6 +18,7 @@ from clawguard.events.signals import Dispatch, EventBus
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
+from clawguard.sessions.ending import Endings
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
 from clawguard.sessions.recorder import Recorder
@@ -46,6 +47,7 @@ class Parts(NamedTuple):
     log: EventLog
     cache: ContextCache
     recorder: Recorder
+    endings: Endings
 
     def change(self, *, durable: bool) -> Change:
         """Return the context manager for one use case's transaction."""
@@ -157,6 +159,7 @@ def _assemble(
         log=log,
         cache=ContextCache(capacity=_CACHE_CAPACITY, clock=clock),
         recorder=recorder,
+        endings=Endings(store, change, clock=clock, new_id=new_id),
     )
 
 

@@ -55,6 +55,8 @@ def check_alive(standing: Standing, *, generation: int, now: int) -> None:
         raise SessionEnded(standing.cause, standing.reason)
     if now >= standing.due_at:
         raise SessionEnded(standing.due_cause)
+    if standing.uses_left == 0:
+        raise SessionEnded("uses")
     if generation < standing.generation:
         raise TokenSuperseded
     if generation > standing.generation:

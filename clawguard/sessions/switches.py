@@ -13,7 +13,6 @@ from clawguard.errors import InvalidArgument
 from clawguard.models import Ended
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, check_agent, optional_text
-from clawguard.sessions.ending import Endings
 from clawguard.sessions.parts import Parts
 
 __all__ = ["Agents", "DisabledAgent", "Filters", "Switches"]
@@ -35,9 +34,9 @@ class Filters(TypedDict, total=False):
 class Switches:
     """End all that filters pick; each act is one cause id."""
 
-    def __init__(self, parts: Parts, endings: Endings) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._endings = endings
+        self._endings = parts.endings
 
     def revoke_where(
         self,

@@ -64,17 +64,22 @@ class Validation:
 
         A token is checked whole; a context is checked against its row again. `require` names scopes that
         must all be held, `any_of` scopes of which one must be; `source` is where the caller comes from,
-        such as an address. Raises InvalidToken, TokenSuperseded, SessionEnded, InsufficientScope;
-        StoreUnavailable or ClockError when it cannot know.
+        such as an address. A token of a session whose uses are counted spends one, last of all; the one
+        that takes the last ends the session, and is answered all the same. Raises InvalidToken,
+        TokenSuperseded, SessionEnded, InsufficientScope; StoreUnavailable or ClockError when it cannot know.
         """
         now = self._time()
+        is_counted = False
         if isinstance(token_or_context, str):
-            context = self._check_token(token_or_context, audience=audience, source=source, now=now)
+            entry = self._check_token(token_or_context, audience=audience, source=source, now=now)
+            context, is_counted = entry.context, entry.is_counted
         else:
             standing, context = self._renew(token_or_context, audience=audience, now=now)
             self._note_context(context, standing, source=source, now=now)
         if require or any_of:
             self._check_scopes(context, require=require, any_of=any_of)
+        if is_counted:
+            self._parts.endings.spend(context)
         return context
 
     def authorize(
@@ -131,9 +136,7 @@ class Validation:
             return "invalid"
         return "active"
 
-    def _check_token(
-        self, token: str, *, audience: str | None, source: str | None, now: int
-    ) -> SessionContext:
+    def _check_token(self, token: str, *, audience: str | None, source: str | None, now: int) -> CacheEntry:
         if len(token) > MAX_TOKEN or not token.isascii():
             self._recorder.rejected(source=source, reason="too_long" if token.isascii() else "characters")
             raise InvalidToken
@@ -148,7 +151,7 @@ class Validation:
                 if same and now < due_at and now < entry.ends_at:
                     if now >= entry.next_touch or (source is not None and source != entry.source):
                         self._touch(entry, source=source, now=now)
-                    return entry.context
+                    return entry
         try:
             claims = self._verify(token, audience=audience, now=now)
             return self._admit(claims, digest, source=source, now=now)
@@ -167,7 +170,7 @@ class Validation:
                 raise
         return guard.verify(token, audience=audience, now=now)
 
-    def _admit(self, claims: Claims, digest: bytes, *, source: str | None, now: int) -> SessionContext:
+    def _admit(self, claims: Claims, digest: bytes, *, source: str | None, now: int) -> CacheEntry:
         try:
             standing = self._judge(claims, now=now)
         except AccessDenied as refusal:
@@ -183,10 +186,11 @@ class Validation:
             ends_at=claims.expires_at * SECOND,
             touch_every=every,
             source=standing.last_source,
+            is_counted=standing.uses_left is not None,
         )
         self._touch(entry, source=source, now=now)
         self._cache.put(digest, entry)
-        return context
+        return entry
 
     def _judge(self, claims: Claims, *, now: int) -> Standing:
         """Hold genuine claims against their row and the keys as they now are."""

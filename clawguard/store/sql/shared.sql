@@ -138,6 +138,12 @@ UPDATE sessions SET version = version + 1, generation = :generation + 1, jti = :
 WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :now
 RETURNING {session_columns};
 
+-- name: session.resign
+-- Name another key for the present token of a live session.
+UPDATE sessions SET version = version + 1, kid = :kid
+WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :now
+RETURNING {session_columns};
+
 -- name: session.end_one
 -- End a live session.
 UPDATE sessions SET version = version + 1, ended_at = :now, cause = :cause, reason = :reason, ended_by = :actor
@@ -149,6 +155,21 @@ RETURNING {ended_columns};
 UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
 WHERE id = :id AND ended_at IS NULL AND due_at <= :now
 RETURNING {ended_columns};
+
+-- name: session.spend
+-- Take one use of a live session.
+UPDATE sessions SET uses_left = uses_left - 1
+WHERE id = :id AND generation = :generation AND uses_left > 0 AND ended_at IS NULL AND due_at > :now
+RETURNING uses_left;
+
+-- name: session.debit
+-- Hand uses on to a child.
+UPDATE sessions SET uses_left = uses_left - :uses WHERE id = :id AND uses_left >= :uses RETURNING uses_left;
+
+-- name: agent.live
+-- The live sessions of an agent, the oldest first.
+SELECT id FROM sessions
+WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND ended_at IS NULL AND due_at > :now ORDER BY id;
 
 -- name: session.has_children
 -- Probe for children that have not ended.
@@ -213,7 +234,8 @@ WHERE workspace_id = :workspace_id ORDER BY agent_id;
 
 -- name: session.count_live
 -- How many sessions are live.
-SELECT count(*) FROM sessions WHERE ended_at IS NULL AND due_at > :now AND workspace_id = :workspace_id;
+SELECT count(*) FROM sessions
+WHERE ended_at IS NULL AND due_at > :now AND coalesce(uses_left, 1) > 0 AND workspace_id = :workspace_id;
 
 -- name: session.touch
 -- Note activity of a live session and of every ancestor; never backwards.
@@ -279,10 +301,10 @@ ORDER BY id DESC LIMIT :limit;
 id < :cursor_id
 
 -- filter: live
-ended_at IS NULL AND due_at > :now
+ended_at IS NULL AND due_at > :now AND coalesce(uses_left, 1) > 0
 
 -- filter: not_live
-(ended_at IS NOT NULL OR due_at <= :now)
+(ended_at IS NOT NULL OR due_at <= :now OR uses_left = 0)
 
 -- filter: agent_id
 agent_id = :agent_id
@@ -367,7 +389,7 @@ SELECT 1 FROM sessions WHERE ended_at IS NULL AND due_at <= :now LIMIT 1;
 
 -- name: session.ends
 -- Where a session's own end stands.
-SELECT generation, expires_at, due_at, cause, reason FROM sessions WHERE id = :id;
+SELECT generation, expires_at, due_at, cause, reason, due_cause, uses_left FROM sessions WHERE id = :id;
 
 -- name: validate.parent
 -- What a delegation needs of the parent.

@@ -1,0 +1,108 @@
+"""What issuing and refreshing share: a live session is read, its token signed, remembered and handed out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clawguard.clock import SECOND, to_microseconds
+from clawguard.errors import SessionEnded, SessionNotFound
+from clawguard.models import IssuedSession, Session
+from clawguard.sessions.cache import CacheEntry, digest_of
+from clawguard.sessions.change import Change, RevisionMoved
+from clawguard.sessions.drafts import Ends
+from clawguard.sessions.parts import Parts
+from clawguard.sessions.standing import touch_every
+
+__all__ = ["ends_of", "hand_out", "read_live", "require_live", "sign_again"]
+
+
+def hand_out(
+    parts: Parts, session: Session, token: str, *, revision: int, is_new: bool = False
+) -> IssuedSession:
+    """Remember what the token means, so that it need not be parsed here, and give it out.
+
+    A new session has all that its row says; an older one perhaps no longer: that is left to validate.
+    """
+    issued = IssuedSession(session, token=token)
+    if not is_new and (parts.guard.policy.narrows or session.granted):
+        return issued
+    idle = None if session.idle_timeout is None else round(session.idle_timeout * SECOND)
+    entry = CacheEntry(
+        issued.as_context(),
+        version=session.version,
+        revision=revision,
+        ends_at=to_microseconds(session.token_expires_at),
+        touch_every=touch_every(idle),
+        source=session.last_source,
+        is_counted=session.uses_left is not None,
+    )
+    parts.cache.put(digest_of(token), entry)
+    return issued
+
+
+def sign_again(parts: Parts, session_id: str) -> IssuedSession:
+    """Return a live session with a token of its present generation: as good as the one before, and beside it.
+
+    Where the keys were rotated since, the row then names the key that signs now.
+    """
+    while True:
+        ring = parts.guard.ring
+        signer = ring.require_signer()
+        session = read_live(parts, session_id)
+        token = parts.guard.issue(replace(session, kid=signer.kid), signer)
+        if session.kid == signer.kid:
+            return hand_out(parts, session, token, revision=ring.revision)
+        try:
+            with parts.change(durable=True) as change:
+                change.expect_revision(ring.revision)
+                resigned = _resign(change, session, kid=signer.kid)
+        except RevisionMoved:
+            parts.keychain.reload()
+        else:
+            if resigned is not None:
+                return hand_out(parts, resigned, token, revision=ring.revision)
+
+
+def _resign(change: Change, session: Session, *, kid: str) -> Session | None:
+    """Name another key on the row; None when it has another token by now, or has ended."""
+    row = change.one("session.resign", id=session.id, generation=session.generation, kid=kid, now=change.now)
+    if row is None:
+        return None
+    change.writer.append(
+        "session.updated",
+        session_id=session.id,
+        version=session.version + 1,
+        agent_id=session.agent_id,
+        subject=session.subject,
+        workspace_id=session.workspace_id,
+        data={"fields": ["kid"]},
+    )
+    return Session.from_tuple(row)
+
+
+def read_live(parts: Parts, session_id: str) -> Session:
+    rows = parts.store.read("session.get", id=session_id)
+    if not rows:
+        raise SessionNotFound(session_id)
+    session = Session.from_tuple(rows[0])
+    due_at = to_microseconds(session.due_at)
+    require_live(parts, session_id, session.cause, session.reason, due_at=due_at, kid=session.kid)
+    if session.uses_left == 0:
+        raise SessionEnded("uses")
+    return session
+
+
+def require_live(
+    parts: Parts, session_id: str, cause: str | None, reason: str | None, *, due_at: int, kid: str
+) -> None:
+    if cause is not None:
+        raise SessionEnded(cause, reason)
+    if due_at <= parts.clock.now():
+        raise parts.endings.settle(session_id)
+    if parts.guard.ring.state_of(kid) == "compromised":
+        raise SessionEnded("key")
+
+
+def ends_of(change: Change, session_id: str) -> Ends | None:
+    row = change.one("session.ends", id=session_id)
+    return None if row is None else Ends(*row)
