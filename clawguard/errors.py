@@ -89,8 +89,8 @@ class InvalidToken(AccessDenied):
 
     code = "invalid_token"
 
-    def __init__(self) -> None:
-        super().__init__("the token is not valid", hint="a token is the text in `IssuedSession.token`")
+    def __init__(self, *, hint: str = "a token is the text in `IssuedSession.token`") -> None:
+        super().__init__("the token is not valid", hint=hint)
 
 
 class TokenSuperseded(AccessDenied):

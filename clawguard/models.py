@@ -108,6 +108,7 @@ class Session:
     grant_name: str | None
     granted: bool
     uses_left: int | None
+    refresh_idle: float | None
 
     @classmethod
     def from_tuple(cls, row: tuple[Any, ...]) -> Session:
@@ -159,7 +160,7 @@ def encode_actors(actors: Iterable[Actor]) -> str:
 
 _NAMES = tuple(each.name for each in fields(Session))
 _INSTANTS = tuple(each.name for each in fields(Session) if "datetime" in str(each.type))
-_DURATIONS = ("ttl", "idle_timeout")
+_DURATIONS = ("ttl", "idle_timeout", "refresh_idle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,25 +192,32 @@ class SessionContext:
 
 
 class IssuedSession(Session):
-    """Hold a session and, this once, the token that was just signed for it.
+    """Hold a session and, this once, the token that was just signed for it, and its refresh token.
 
-    The token is no field: it is left out of the repr, of `to_dict()`, of copies and pickles, which are
-    plain `Session` records.
+    The tokens are no fields: they are left out of the repr, of `to_dict()`, of copies and pickles, which
+    are plain `Session` records.
     """
 
-    __slots__ = ("_token",)
+    __slots__ = ("_refresh_token", "_token")
 
     _token: str
+    _refresh_token: str | None
 
-    def __init__(self, session: Session, *, token: str) -> None:
+    def __init__(self, session: Session, *, token: str, refresh_token: str | None = None) -> None:
         for name in _NAMES:
             object.__setattr__(self, name, getattr(session, name))
         object.__setattr__(self, "_token", token)
+        object.__setattr__(self, "_refresh_token", refresh_token)
 
     @property
     def token(self) -> str:
         """The compact JWS to hand to the agent."""
         return self._token
+
+    @property
+    def refresh_token(self) -> str | None:
+        """What `redeem` takes, once; None where there is none, or where it was handed out before."""
+        return self._refresh_token
 
     def as_context(self) -> SessionContext:
         """Return the authority that the token carries."""
@@ -232,8 +240,9 @@ class IssuedSession(Session):
         return {"Authorization": f"Bearer {self._token}"}
 
     def environ(self) -> dict[str, str]:
-        """Return the environment variables that hand the token to a child process."""
-        return {"CLAWGUARD_TOKEN": self._token}
+        """Return the environment variables that hand the tokens to a child process."""
+        refresh = {} if self._refresh_token is None else {"CLAWGUARD_REFRESH_TOKEN": self._refresh_token}
+        return {"CLAWGUARD_TOKEN": self._token, **refresh}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _plain_session, (tuple(getattr(self, name) for name in _NAMES),)

@@ -21,6 +21,7 @@ EVENT_TYPES = (
     "agent.disabled",
     "agent.enabled",
     "token.rejected",
+    "token.reuse_detected",
     "key.rotated",
     "subscriber.failed",
 )

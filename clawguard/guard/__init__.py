@@ -5,6 +5,7 @@ jwk.py      public keys on the way in: what is refused
 sealing.py  the key-encryption key and where it comes from; keyfile.py: its file
 tokens.py   the strict codec: encode, decode; claims.py, wire.py: what a token may say; encoding.py: strict
             base64url and JSON; faults.py: why a token is refused
+refresh_tokens.py   opaque refresh tokens: form, digest, the seal of a successor
 policy.py   ceilings, rules and grants; policy_file.py, policy_wire.py: where it comes from, what it may say
 guard.py    Guard: what the manager talks to
 """
@@ -15,6 +16,7 @@ from clawguard.guard.guard import Guard
 from clawguard.guard.keys import Algorithm, KeyRing, KeyState, RingKey, SigningKey, VerifyingKey
 from clawguard.guard.policy import Member, Policy, authority_of, check_question, decide
 from clawguard.guard.policy_file import PolicySource, load_policy
+from clawguard.guard.refresh_tokens import RefreshToken, is_refresh_token
 from clawguard.guard.sealing import KekSource, KeyEncryptionKey, load_kek
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Member",
     "Policy",
     "PolicySource",
+    "RefreshToken",
     "RingKey",
     "SigningKey",
     "TokenFault",
@@ -35,6 +38,7 @@ __all__ = [
     "authority_of",
     "check_question",
     "decide",
+    "is_refresh_token",
     "load_kek",
     "load_policy",
 ]

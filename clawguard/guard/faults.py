@@ -31,6 +31,10 @@ Fault = Literal[
     "row",
     "row_scopes",
     "row_generation",
+    "refresh_form",
+    "refresh_unknown",
+    "refresh_secret",
+    "refresh_seal",
 ]
 
 FAULTS: tuple[str, ...] = get_args(Fault)

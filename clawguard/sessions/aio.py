@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from clawguard.clock import Clock
+from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Signals
@@ -202,6 +202,7 @@ class AsyncDirectory:
 
     get = _inline(Directory.get)
     find = _inline(Directory.find)
+    count_live = _hop(Directory.count_live)
     page = _hop(Directory.page)
     last = _hop(Directory.last)
     children = _hop(Directory.children)
@@ -252,6 +253,8 @@ class AsyncSessionManager:
         kek: KekSource = None,
         max_sessions_per_agent: int | None = None,
         at_limit: AtLimit = "deny",
+        refresh_idle: Duration = 3_600,
+        refresh_grace: Duration = 10,
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
@@ -267,6 +270,8 @@ class AsyncSessionManager:
             kek=kek,
             max_sessions_per_agent=max_sessions_per_agent,
             at_limit=at_limit,
+            refresh_idle=refresh_idle,
+            refresh_grace=refresh_grace,
             sweep_every=sweep_every,
             lock_timeout=lock_timeout,
             dispatch=dispatch,
@@ -319,6 +324,7 @@ class AsyncSessionManager:
     create_session = _hop_or_undo(SessionManager.create_session, SessionManager.end)
     delegate = _hop_or_undo(SessionManager.delegate, SessionManager.end)
     refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
+    redeem = _hop(SessionManager.redeem)
     validate = _inline(SessionManager.validate)
     recheck = _inline(SessionManager.recheck)
     authorize = _inline(SessionManager.authorize)

@@ -51,6 +51,11 @@ class Directory:
         is_live = session is not None and to_microseconds(session.due_at) > self._clock.now()
         return session if is_live else None
 
+    def count_live(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> int:
+        """Return how many sessions of one workspace are live."""
+        params = {"now": self._clock.now(), "workspace_id": _workspace(workspace_id)}
+        return int(self._store.read("session.count_live", **params)[0][0])
+
     def page(
         self,
         /,
@@ -141,6 +146,7 @@ class Directory:
     def _delete(self, ids: list[str], workspace_id: str) -> int:
         with self._change(durable=True) as change:
             count = len(change.tx.run("session.delete", ids=json.dumps(ids)))
+            change.tx.run("refresh.delete", ids=json.dumps(ids))
             if count:
                 change.writer.append("session.purged", workspace_id=workspace_id, data={"count": count})
         return count

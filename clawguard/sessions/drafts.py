@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from clawguard.checks import check_metadata, check_text
-from clawguard.clock import microseconds
+from clawguard.clock import LONGEST, microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
 from clawguard.guard import Member, Policy, authority_of
 from clawguard.models import Actor, JSONObject, decode_actors, encode_actors
 from clawguard.scopes import ScopeSet, parse_scopes
+from clawguard.sessions.change import Change
 
 __all__ = [
     "DEFAULT_WORKSPACE",
@@ -30,13 +31,13 @@ __all__ = [
     "check_subject",
     "check_uses",
     "child_of",
-    "created_fields",
-    "granted_fields",
+    "first_ends",
     "new_row",
     "optional_duration",
     "optional_text",
     "role_and_task",
     "widened_by",
+    "write_created",
 ]
 
 DEFAULT_WORKSPACE = "default"
@@ -99,6 +100,7 @@ class Parent(NamedTuple):
     grant_name: str | None
     granted: int
     uses_left: int | None
+    refresh_idle: int | None
 
     def member(self) -> Member:
         """Return the parent as the policy reckons with it."""
@@ -129,19 +131,24 @@ def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) ->
         "kid": kid,
         "jti": new_id(now),
         "issued_at": now,
-        "token_expires_at": draft["expires_at"],
         "last_activity": now,
         "last_source": None,
         "ended_at": None,
         "cause": None,
         "reason": None,
         "ended_by": None,
-        "due_at": min(draft["expires_at"], now + (draft["idle_timeout"] or draft["ttl"])),
+        "due_at": min(draft["expires_at"], now + (draft["idle_timeout"] or LONGEST)),
     }
 
 
 def child_of(
-    parent: Parent, *, now: int, new_id: Callable[[int], str], life: int | None, idle: int | None
+    parent: Parent,
+    *,
+    now: int,
+    new_id: Callable[[int], str],
+    life: int | None,
+    idle: int | None,
+    refresh_idle: int | None,
 ) -> dict[str, Any]:
     """Return what a child has from its parent: never a later end, never a longer idle limit."""
     ttl = life or parent.ttl
@@ -156,8 +163,8 @@ def child_of(
         "depth": parent.depth + 1,
         "ttl": ttl,
         "idle_timeout": min((each for each in (idle, parent.idle_timeout) if each is not None), default=None),
-        "expires_at": min(now + ttl, parent.expires_at),
         "absolute_expires_at": parent.absolute_expires_at,
+        **first_ends(now, ttl, refresh_idle, limit=parent.expires_at),
     }
 
 
@@ -179,6 +186,13 @@ def check_ceiling(policy: Policy, asked: Member) -> None:
         raise PolicyDenied("create", f"{who} may not have {' '.join(missing)}")
 
 
+def first_ends(now: int, ttl: int, refresh_idle: int | None, *, limit: int) -> dict[str, Any]:
+    """Return the columns of a session's first ends: its own, and its token's."""
+    end = min(now + (refresh_idle or ttl), limit)
+    token_end = min(now + ttl, end)
+    return {"expires_at": end, "token_expires_at": token_end, "refresh_idle": refresh_idle}
+
+
 def role_and_task(asked: dict[str, Any], parent: Parent, policy: Policy) -> dict[str, Any]:
     """Return a child's role and task: its parent's, but for a step that the policy names and its own task."""
     role = asked["role"] or parent.role
@@ -192,7 +206,7 @@ def role_and_task(asked: dict[str, Any], parent: Parent, policy: Policy) -> dict
     return {"role": role, "task_type": asked["task_type"] or parent.task_type}
 
 
-def check_delegation(parent: Parent, authority: Authority, *, uses: int | None) -> None:
+def check_delegation(parent: Parent, authority: Authority, *, uses: int | None, refreshable: bool) -> None:
     """Raise what refuses any delegation by this parent, whatever is asked."""
     if authority.generation is not None and parent.generation != authority.generation:
         raise TokenSuperseded
@@ -200,6 +214,8 @@ def check_delegation(parent: Parent, authority: Authority, *, uses: int | None) 
         raise DelegationRefused("the session may not delegate", hint="create it with delegable=True")
     if parent.depth >= MAX_DEPTH:
         raise DelegationRefused(f"delegation may be at most {MAX_DEPTH} deep")
+    if refreshable and parent.refresh_idle is None:
+        raise DelegationRefused("the parent has no refresh token", hint="create it with refreshable=True")
     if parent.uses_left is not None and uses is None:
         raise DelegationRefused("the parent's uses are counted", hint="give the child max_uses=")
 
@@ -239,16 +255,15 @@ def _granted(policy: Policy, parent: Member, asked: Member) -> ScopeSet:
     return policy.grant_between(parent, asked)
 
 
-def created_fields(row: dict[str, Any], policy: Policy) -> dict[str, Any]:
+def write_created(change: Change, row: dict[str, Any], policy: Policy, widened: tuple[str, ...]) -> None:
+    """Write the event of a new session, and of the grant that widened it."""
     data = {"scopes": row["scopes"], "expires_at": row["expires_at"], "parent_id": row["parent_id"]}
-    data |= {"uses": row["uses_left"]}
-    data |= {"role": row["role"], "task_type": row["task_type"], "audience": row["audience"]}
-    return _fields(row, data | _mark(policy))
-
-
-def granted_fields(row: dict[str, Any], policy: Policy, widened: tuple[str, ...]) -> dict[str, Any]:
-    data = {"grant": row["grant_name"], "scopes": " ".join(widened), "parent_id": row["parent_id"]}
-    return _fields(row, data | _mark(policy))
+    data |= {"uses": row["uses_left"], "role": row["role"], "task_type": row["task_type"]}
+    data |= {"audience": row["audience"], **_mark(policy)}
+    change.writer.append("session.created", **_fields(row, data))
+    if widened:
+        data = {"grant": row["grant_name"], "scopes": " ".join(widened), "parent_id": row["parent_id"]}
+        change.writer.append("guard.granted", **_fields(row, data | _mark(policy)))
 
 
 def _mark(policy: Policy) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from clawguard.errors import (
     SessionNotFound,
     TokenSuperseded,
 )
-from clawguard.guard import Member, Policy
+from clawguard.guard import Member, Policy, RefreshToken
 from clawguard.models import IssuedSession, Session
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.change import Change, RevisionMoved, SessionDue
@@ -34,15 +34,16 @@ from clawguard.sessions.drafts import (
     check_subject,
     check_uses,
     child_of,
-    created_fields,
-    granted_fields,
+    first_ends,
     new_row,
     optional_duration,
     optional_text,
     role_and_task,
     widened_by,
+    write_created,
 )
-from clawguard.sessions.handing import ends_of, hand_out, require_live, sign_again
+from clawguard.sessions.families import Families, begin_family
+from clawguard.sessions.handing import ends_of, hand_out, require_live
 from clawguard.sessions.parts import Parts
 
 __all__ = ["AtLimit", "Issuing", "Limits"]
@@ -54,26 +55,32 @@ AtLimit = Literal["deny", "evict_oldest"]
 
 
 class Limits(NamedTuple):
-    """Hold how many live sessions an agent may have in a workspace, and whether a further one evicts."""
+    """Hold how many live sessions an agent may have in a workspace, and whether a further one evicts.
+
+    `refresh_idle` (microseconds) is how long a refreshable session lives after each redeem.
+    """
 
     sessions_per_agent: int | None
     evicts: bool
+    refresh_idle: int
 
     @classmethod
-    def of(cls, most: object, at_limit: object) -> Limits:
+    def of(cls, most: object, at_limit: object, refresh_idle: object) -> Limits:
         """Return the limits that `open` was given; raise InvalidArgument for others."""
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise InvalidArgument("max_sessions_per_agent", "must be an integer of at least 1, or None")
         if at_limit not in get_args(AtLimit):
             raise InvalidArgument("at_limit", "must be 'deny' or 'evict_oldest'")
-        return cls(most, most is not None and at_limit == "evict_oldest")
+        idle = microseconds(refresh_idle, argument="refresh_idle")
+        return cls(most, most is not None and at_limit == "evict_oldest", idle)
 
 
 class Issuing:
     """Create and delegate sessions."""
 
-    def __init__(self, parts: Parts, limits: Limits) -> None:
+    def __init__(self, parts: Parts, limits: Limits, families: Families) -> None:
         self._parts = parts
+        self._families = families
         self._endings = parts.endings
         self._limits = limits
 
@@ -86,6 +93,7 @@ class Issuing:
         idle_timeout: Any,
         max_lifetime: Any,
         max_uses: int | None,
+        refreshable: bool,
         subject: str | None,
         workspace_id: str | None,
         audience: str | None,
@@ -114,6 +122,7 @@ class Issuing:
             **check_given(**given),
         }
 
+        refresh_idle = self._refresh_idle(refreshable)
         asked = Member(agent, fixed["role"], fixed["task_type"], parse_scopes(fixed["scopes"]), None)
 
         def draft(policy: Policy) -> Draft:
@@ -121,9 +130,9 @@ class Issuing:
             check_ceiling(policy, asked)
             now = self._parts.clock.now()
             session_id = self._parts.new_id(now)
-            end = now + min(life, longest)
             own = {"id": session_id, "root_id": session_id, "created_at": now}
-            own |= {"expires_at": end, "absolute_expires_at": now + longest}
+            own |= {"absolute_expires_at": now + longest}
+            own |= first_ends(now, life, refresh_idle, limit=now + longest)
             return Draft(fixed | own)
 
         return self._bring_into_being(draft, None)
@@ -139,6 +148,7 @@ class Issuing:
         audience: str | None,
         grant: str | None,
         max_uses: int | None,
+        refreshable: bool,
         request_id: str | None,
         **given: Any,
     ) -> IssuedSession:
@@ -150,12 +160,13 @@ class Issuing:
         asked = {"request_id": optional_text(request_id, argument="request_id"), **check_given(**given)}
         grant_name = optional_text(grant, argument="grant")
         uses = check_uses(max_uses)
+        refresh_idle = self._refresh_idle(refreshable)
         if audience is not None:
             self._parts.guard.check_audience(audience)
 
         def draft(policy: Policy) -> Draft:
             parent = self._read_parent(authority.session_id)
-            check_delegation(parent, authority, uses=uses)
+            check_delegation(parent, authority, uses=uses, refreshable=refreshable)
             named = role_and_task(asked, parent, policy)
             check_role_and_task(policy, **named)
             child = Member(agent, named["role"], named["task_type"], wanted, grant_name)
@@ -164,7 +175,14 @@ class Issuing:
             )
             widened = widened_by(policy, line, authority, child)
             now = max(self._parts.clock.now(), parent.created_at + 1)
-            inherited = child_of(parent, now=now, new_id=self._parts.new_id, life=life, idle=idle)
+            inherited = child_of(
+                parent,
+                now=now,
+                new_id=self._parts.new_id,
+                life=life,
+                idle=idle,
+                refresh_idle=refresh_idle,
+            )
             own: dict[str, Any] = {
                 "agent_id": agent,
                 "audience": audience or parent.audience,
@@ -188,20 +206,16 @@ class Issuing:
             row = new_row(columns, kid=signer.kid, new_id=self._parts.new_id)
             session = Session.from_row(row)
             token = self._parts.guard.issue(session, signer)
+            first = None if session.refresh_idle is None else RefreshToken.new()
             try:
                 with self._parts.change(durable=self._limits.evicts) as change:
                     change.expect_revision(ring.revision)
                     made = _made_before(change, row)
                     if made is None:
-                        _check_agent(change, row)
-                        _check_key(change, row)
-                        self._keep_limit(change, row, session)
-                        if authority is not None:
-                            _hold_against_parent(change, row, authority)
-                        change.tx.run("session.insert", **row)
-                        change.writer.append("session.created", **created_fields(row, policy))
-                        if widened:
-                            change.writer.append("guard.granted", **granted_fields(row, policy, widened))
+                        self._insert(change, row, session, authority)
+                        write_created(change, row, policy, widened)
+                        if first is not None:
+                            begin_family(change, session.id, first)
             except RevisionMoved:
                 self._parts.keychain.reload()
             except SessionDue as due:
@@ -210,8 +224,25 @@ class Issuing:
                     raise refusal from None
             else:
                 if made is not None:
-                    return sign_again(self._parts, made.id)
-                return hand_out(self._parts, session, token, revision=ring.revision, is_new=True)
+                    return self._families.again(made.id)
+                issued = hand_out(self._parts, session, token, revision=ring.revision, is_new=True)
+                return IssuedSession(issued, token=token, refresh_token=first.text()) if first else issued
+
+    def _insert(
+        self, change: Change, row: dict[str, Any], session: Session, authority: Authority | None
+    ) -> None:
+        """Look under the lock at what might stand against the session, and bring it into being."""
+        _check_agent(change, row)
+        _check_key(change, row)
+        self._keep_limit(change, row, session)
+        if authority is not None:
+            _hold_against_parent(change, row, authority)
+        change.tx.run("session.insert", **row)
+
+    def _refresh_idle(self, refreshable: object) -> int | None:
+        if not isinstance(refreshable, bool):
+            raise InvalidArgument("refreshable", "must be True or False")
+        return self._limits.refresh_idle if refreshable else None
 
     def _keep_limit(self, change: Change, row: dict[str, Any], session: Session) -> None:
         """Make room for one more session of an agent, or refuse it; its own ancestors are never evicted."""

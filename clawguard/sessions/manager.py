@@ -9,9 +9,7 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, overload
 
-from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, Duration, microseconds
-from clawguard.errors import InvalidArgument
 from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
 from clawguard.guard import KekSource, Policy, PolicySource, load_policy
@@ -20,12 +18,13 @@ from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, who_acts
 from clawguard.sessions.directory import Directory
-from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Authority, Labels, optional_text
+from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Labels, optional_text
+from clawguard.sessions.families import Families
 from clawguard.sessions.issuing import AtLimit, Issuing, Limits
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.policies import Policies
-from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.sessions.references import SessionRef, authority_by, session_id_of
 from clawguard.sessions.refreshing import Refreshing
 from clawguard.sessions.sweeper import Sweeper
 from clawguard.sessions.switches import Agents, Filters, Switches
@@ -43,10 +42,13 @@ class SessionManager(Validation):
     takes an id or a record. Durations are seconds or timedeltas.
     """
 
-    def __init__(self, parts: Parts, *, sweep_every: float | None, limits: Limits) -> None:
+    def __init__(
+        self, parts: Parts, *, sweep_every: float | None, limits: Limits, refresh_grace: int
+    ) -> None:
         super().__init__(parts, flush_every=math.inf if sweep_every is None else sweep_every)
         self._endings = parts.endings
-        self._issuing = Issuing(parts, limits)
+        self._families = Families(parts, grace=refresh_grace)
+        self._issuing = Issuing(parts, limits, self._families)
         self._refreshing = Refreshing(parts)
         self._switches = Switches(parts)
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
@@ -62,7 +64,7 @@ class SessionManager(Validation):
         self.agents = Agents(parts, self._switches)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
         parts.bus.sender = self
-        chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune)
+        chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune, self._families.wipe)
         self._sweeper = Sweeper(chores, every=sweep_every)
         parts.recorder.kick = self._sweeper.kick
 
@@ -78,6 +80,8 @@ class SessionManager(Validation):
         kek: KekSource = None,
         max_sessions_per_agent: int | None = None,
         at_limit: AtLimit = "deny",
+        refresh_idle: Duration = 3_600,
+        refresh_grace: Duration = 10,
         sweep_every: float | None = 1.0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
@@ -91,14 +95,17 @@ class SessionManager(Validation):
         force, see `reload_policy`; without it the one in force stays. `kek` is the key-encryption key: 32
         bytes, a passphrase (str), a key file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else
         a file beside the database. An agent has at most `max_sessions_per_agent` live sessions in a
-        workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. `sweep_every`
+        workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. A refreshable
+        session ends `refresh_idle` seconds after its last redeem; `refresh_grace` (0 to 60) see `redeem`.
+        `sweep_every`
         seconds natural ends are recorded; None leaves that to `prune_expired`. A write waits at most
         `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a `thread` of their
         own, or `inline`, after each call. Raises ConfigError when anything is not as it must be.
         """
         if policy is not None:
             load_policy(policy)  # a fault shows before anything is opened or made
-        limits = Limits.of(max_sessions_per_agent, at_limit)
+        limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle)
+        grace = microseconds(refresh_grace, argument="refresh_grace", least=0)
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
             url,
@@ -111,7 +118,7 @@ class SessionManager(Validation):
             dispatch=dispatch,
             clock=clock,
         )
-        manager = cls(parts, sweep_every=every, limits=limits)
+        manager = cls(parts, sweep_every=every, limits=limits, refresh_grace=grace)
         if policy is not None:
             manager._put_first_policy(load_policy(policy), policy)
         manager._sweeper.start()
@@ -176,6 +183,7 @@ class SessionManager(Validation):
         max_lifetime: Duration | None = None,
         max_uses: int | None = None,
         delegable: bool = True,
+        refreshable: bool = False,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
         **labels: Unpack[Labels],
@@ -202,6 +210,7 @@ class SessionManager(Validation):
             idle_timeout=idle_timeout,
             max_lifetime=max_lifetime,
             max_uses=max_uses,
+            refreshable=refreshable,
             delegable=delegable,
             metadata=metadata,
             request_id=request_id,
@@ -228,6 +237,7 @@ class SessionManager(Validation):
         audience: str | None = None,
         grant: str | None = None,
         max_uses: int | None = None,
+        refreshable: bool = False,
         key: str | None = None,
         name: str | None = None,
         delegable: bool = True,
@@ -243,7 +253,7 @@ class SessionManager(Validation):
         DelegationRefused (scopes are never trimmed) and what `validate` raises.
         """
         return self._issuing.delegate(
-            self._authority(parent),
+            authority_by(parent, self.validate),
             agent_id,
             scopes=scopes,
             ttl=ttl,
@@ -253,6 +263,7 @@ class SessionManager(Validation):
             audience=audience,
             grant=grant,
             max_uses=max_uses,
+            refreshable=refreshable,
             key=key,
             name=name,
             delegable=delegable,
@@ -280,6 +291,15 @@ class SessionManager(Validation):
         return self._refreshing.refresh(
             session_id_of(session), ttl=ttl, expected_generation=expected_generation
         )
+
+    def redeem(self, refresh_token: str, /) -> IssuedSession:
+        """Return a refreshable session with its next token and its next refresh token; this one is spent.
+
+        For `refresh_grace` seconds the token just spent gives the same again, as long as its successor has
+        not been redeemed. A spent one that comes back in any other way ends the session (cause `reuse`).
+        Raises InvalidToken, SessionEnded.
+        """
+        return self._families.redeem(refresh_token)
 
     def revoke(self, session: SessionRef, *, reason: str | None = None, actor: str | None = None) -> bool:
         """End a session and all below it, at once and everywhere; False when it had ended already.
@@ -340,16 +360,13 @@ class SessionManager(Validation):
 
     def active_count(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> int:
         """Return how many sessions of one workspace are live."""
-        workspace = check_text(workspace_id, argument="workspace_id")
-        rows = self._parts.store.read(
-            "session.count_live", now=self._parts.clock.now(), workspace_id=workspace
-        )
-        return int(rows[0][0])
+        return self.sessions.count_live(workspace_id=workspace_id)
 
     def prune_expired(self) -> int:
         """Do what the sweeper does, now: record natural ends; return how many sessions ended."""
         self._parts.recorder.flush()
         self.keys.prune()
+        self._families.wipe()
         return self._endings.sweep()
 
     @overload
@@ -381,15 +398,3 @@ class SessionManager(Validation):
     def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
         why = optional_text(reason, argument="reason")
         return self._endings.end(session_id_of(session), cause=cause, reason=why, actor=who_acts(actor))
-
-    def _authority(self, parent: str | Session | SessionContext) -> Authority:
-        if isinstance(parent, str):
-            context = self.validate(parent)
-            return Authority(context.session_id, context.scopes, context.generation)
-        if isinstance(parent, SessionContext):
-            return Authority(parent.session_id, parent.scopes, parent.generation)
-        if isinstance(parent, Session):
-            return Authority(parent.id, None, None)
-        raise InvalidArgument(
-            "parent", "must be a token or a record", hint="sessions.get(id) gives the record"
-        )

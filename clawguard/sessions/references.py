@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
 from clawguard.models import Session, SessionContext
+from clawguard.sessions.drafts import Authority
 
-__all__ = ["SessionRef", "session_id_of"]
+__all__ = ["SessionRef", "authority_by", "session_id_of"]
 
 SessionRef = str | uuid.UUID | Session | SessionContext
 
@@ -24,3 +26,16 @@ def session_id_of(session: SessionRef, *, argument: str = "session") -> str:
     if isinstance(session, str) and (session.count(".") == 2 or session.startswith("cgr1_")):
         raise InvalidArgument(argument, "is a token, not an id", hint="pass the session's id or its record")
     return check_text(session, argument=argument)
+
+
+def authority_by(
+    parent: str | Session | SessionContext, validate: Callable[[str], SessionContext]
+) -> Authority:
+    """Return in whose name a delegation is asked: a token is the agent's word, a record the host's own."""
+    if isinstance(parent, str):
+        parent = validate(parent)
+    if isinstance(parent, SessionContext):
+        return Authority(parent.session_id, parent.scopes, parent.generation)
+    if isinstance(parent, Session):
+        return Authority(parent.id, None, None)
+    raise InvalidArgument("parent", "must be a token or a record", hint="sessions.get(id) gives the record")

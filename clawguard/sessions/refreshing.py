@@ -13,7 +13,7 @@ from clawguard.sessions.drafts import Ends, optional_duration
 from clawguard.sessions.handing import ends_of, hand_out, read_live
 from clawguard.sessions.parts import Parts
 
-__all__ = ["Refreshing"]
+__all__ = ["Refreshing", "ends_within", "set_generation"]
 
 
 class Refreshing:
@@ -42,21 +42,21 @@ class Refreshing:
         ring = self._parts.guard.ring
         signer = ring.require_signer()
         now = self._parts.clock.now()
-        end = self._next_end(session, now + (asked or round(session.ttl * SECOND)))
+        end, token_end = ends_within(self._parts, session, now=now, ttl=asked)
         ahead = replace(
             session,
             generation=session.generation + 1,
             jti=self._parts.new_id(now),
             kid=signer.kid,
             issued_at=to_datetime(now),
-            token_expires_at=to_datetime(end),
+            token_expires_at=to_datetime(token_end),
             expires_at=to_datetime(end),
         )
         token = self._parts.guard.issue(ahead, signer)
         try:
             with self._parts.change(durable=True) as change:
                 change.expect_revision(ring.revision)
-                row = _set_generation(change, ahead, now=now, end=end)
+                row = set_generation(change, ahead)
         except RevisionMoved:
             self._parts.keychain.reload()
             return None
@@ -68,16 +68,30 @@ class Refreshing:
             else hand_out(self._parts, Session.from_tuple(row), token, revision=ring.revision)
         )
 
-    def _next_end(self, session: Session, wanted: int) -> int:
-        """Return the wanted end within the own and the parent's limits, never before the present one."""
-        limit = to_microseconds(session.absolute_expires_at)
-        if session.parent_id is not None:
-            rows = self._parts.store.read("session.ends", id=session.parent_id)
-            limit = min(limit, Ends(*rows[0]).expires_at) if rows else 0
-        return max(to_microseconds(session.expires_at), min(wanted, limit))
+
+def ends_within(
+    parts: Parts, session: Session, *, now: int, ttl: int | None = None, is_redeemed: bool = False
+) -> tuple[int, int]:
+    """Return the session's next end and its next token's, in microseconds, within its own and its parent's.
+
+    The session's is never before its present one. Without a refresh token it is the token's too; with one it
+    is `refresh_idle` after the redeem.
+    """
+    limit = to_microseconds(session.absolute_expires_at)
+    if session.parent_id is not None:
+        rows = parts.store.read("session.ends", id=session.parent_id)
+        limit = min(limit, Ends(*rows[0]).expires_at) if rows else 0
+    token_end = min(now + (ttl or round(session.ttl * SECOND)), limit)
+    present = to_microseconds(session.expires_at)
+    if session.refresh_idle is None:
+        end = max(present, token_end)
+        return end, end
+    idle_end = now + round(session.refresh_idle * SECOND) if is_redeemed else token_end
+    end = max(present, min(idle_end, limit))
+    return end, min(token_end, end)
 
 
-def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> Any:
+def set_generation(change: Change, ahead: Session) -> Any:
     """Move the row to its next generation, which is activity of its whole line; None when it moved already.
 
     The row alone decides: it ended with its parent, and its end is never later than the parent's.
@@ -88,8 +102,9 @@ def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> An
         generation=ahead.generation - 1,
         jti=ahead.jti,
         kid=ahead.kid,
-        issued_at=now,
-        expires_at=end,
+        issued_at=to_microseconds(ahead.issued_at),
+        token_expires_at=to_microseconds(ahead.token_expires_at),
+        expires_at=to_microseconds(ahead.expires_at),
         now=change.now,
     )
     if row is None:
@@ -106,6 +121,6 @@ def _set_generation(change: Change, ahead: Session, *, now: int, end: int) -> An
         agent_id=ahead.agent_id,
         subject=ahead.subject,
         workspace_id=ahead.workspace_id,
-        data={"generation": ahead.generation, "expires_at": end},
+        data={"generation": ahead.generation, "expires_at": to_microseconds(ahead.expires_at)},
     )
     return row

@@ -17,7 +17,7 @@ from clawguard.errors import (
     TokenSuperseded,
 )
 from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION
-from clawguard.guard import Claims, TokenFault, check_question
+from clawguard.guard import Claims, TokenFault, check_question, is_refresh_token
 from clawguard.guard.tokens import MAX_TOKEN
 from clawguard.models import Decision, Inspection, Session, SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
@@ -140,6 +140,9 @@ class Validation:
         if len(token) > MAX_TOKEN or not token.isascii():
             self._recorder.rejected(source=source, reason="too_long" if token.isascii() else "characters")
             raise InvalidToken
+        if is_refresh_token(token):
+            self._recorder.rejected(source=source, reason="refresh_token")
+            raise InvalidToken(hint="a refresh token goes to redeem(), and nowhere else")
         digest = digest_of(token)
         wanted = self._guard.audience if audience is None else audience
         entry = self._cache.get(digest)

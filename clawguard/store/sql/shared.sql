@@ -5,7 +5,8 @@ id, version, generation, key, request_id, agent_id, agent_alias, subject, worksp
 task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata, engine_url, engine_version,
 channel_id, room_id, sender_id, state, turn_id, turn_started_at, kid, jti, created_at, issued_at,
 token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, last_source, ended_at, cause,
-reason, ended_by, due_at, grant_name, granted, uses_left
+reason, ended_by, due_at, grant_name, granted, uses_left,
+refresh_idle
 
 -- fragment: ended_columns
 id, version, agent_id, subject, workspace_id, cause, reason, ended_by
@@ -111,12 +112,12 @@ INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_
     audience, role, scopes, task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata,
     engine_url, engine_version, channel_id, room_id, sender_id, state, kid, jti, created_at, issued_at,
     token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, grant_name, granted,
-    uses_left)
+    uses_left, refresh_idle)
 VALUES (:id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
     :audience, :role, :scopes, :task_type, :actors, :parent_id, :root_id, :depth, :delegable, :forked_from, :name,
     :metadata, :engine_url, :engine_version, :channel_id, :room_id, :sender_id, :state, :kid, :jti, :created_at,
     :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity,
-    :grant_name, :granted, :uses_left);
+    :grant_name, :granted, :uses_left, :refresh_idle);
 
 -- name: session.get
 -- Read one session.
@@ -133,7 +134,7 @@ SELECT {session_columns} FROM sessions WHERE workspace_id = :workspace_id AND re
 -- name: session.advance
 -- Give a live session its next token; the generation is compared.
 UPDATE sessions SET version = version + 1, generation = :generation + 1, jti = :jti, kid = :kid,
-    issued_at = :issued_at, token_expires_at = :expires_at, expires_at = :expires_at,
+    issued_at = :issued_at, token_expires_at = :token_expires_at, expires_at = :expires_at,
     last_activity = CASE WHEN last_activity < :now THEN :now ELSE last_activity END
 WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :now
 RETURNING {session_columns};
@@ -143,6 +144,40 @@ RETURNING {session_columns};
 UPDATE sessions SET version = version + 1, kid = :kid
 WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :now
 RETURNING {session_columns};
+
+-- name: refresh.get
+-- Read a refresh token by its selector.
+SELECT session_id, digest, spent_at, sealed FROM refresh_tokens WHERE selector = :selector;
+
+-- name: refresh.insert
+-- Add the next token of a family.
+INSERT INTO refresh_tokens (selector, session_id, digest, created_at)
+VALUES (:selector, :session_id, :digest, :now);
+
+-- name: refresh.spend
+-- Spend a token; whoever comes second finds it spent.
+UPDATE refresh_tokens SET spent_at = :now, sealed = :sealed
+WHERE selector = :selector AND spent_at IS NULL RETURNING selector;
+
+-- name: refresh.wipe
+-- Forget what a family has sealed.
+UPDATE refresh_tokens SET sealed = NULL WHERE session_id = :session_id AND sealed IS NOT NULL;
+
+-- name: refresh.any_stale
+-- Is there a seal whose grace is over?
+SELECT 1 FROM refresh_tokens WHERE sealed IS NOT NULL AND spent_at <= :before LIMIT 1;
+
+-- name: refresh.wipe_stale
+-- Forget the seals whose grace is over.
+UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND spent_at <= :before;
+
+-- name: refresh.drop_unspent
+-- Forget a family's token to be redeemed: another one takes its place.
+DELETE FROM refresh_tokens WHERE session_id = :session_id AND spent_at IS NULL;
+
+-- name: refresh.delete
+-- Remove the families of sessions that are purged.
+DELETE FROM refresh_tokens WHERE session_id IN (SELECT value FROM json_each(:ids));
 
 -- name: session.end_one
 -- End a live session.
@@ -395,5 +430,5 @@ SELECT generation, expires_at, due_at, cause, reason, due_cause, uses_left FROM 
 -- What a delegation needs of the parent.
 SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, task_type, actors, root_id, depth,
        delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason,
-       grant_name, granted, uses_left
+       grant_name, granted, uses_left, refresh_idle
 FROM sessions WHERE id = :id;

@@ -23,3 +23,21 @@ CREATE TABLE disabled_agents (
 ALTER TABLE sessions ADD COLUMN grant_name TEXT;
 ALTER TABLE sessions ADD COLUMN granted INTEGER NOT NULL DEFAULT 0 CHECK (granted IN (0, 1));
 ALTER TABLE sessions ADD COLUMN uses_left INTEGER CHECK (uses_left >= 0);
+
+-- A session with `refresh_idle` has a family of refresh tokens and ends so long after it was last redeemed.
+ALTER TABLE sessions ADD COLUMN refresh_idle INTEGER CHECK (refresh_idle > 0);
+
+-- `digest` is SHA-256 of the secret. `sealed` is the successor, under this token's secret: for a moment, a lost
+-- answer may be asked for again.
+CREATE TABLE refresh_tokens (
+    selector   TEXT    NOT NULL PRIMARY KEY,
+    session_id TEXT    NOT NULL,
+    digest     BLOB    NOT NULL CHECK (length(digest) = 32),
+    created_at INTEGER NOT NULL,
+    spent_at   INTEGER,
+    sealed     BLOB,
+    CHECK (sealed IS NULL OR spent_at IS NOT NULL)
+) STRICT;
+
+CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
+CREATE INDEX refresh_tokens_sealed ON refresh_tokens (spent_at) WHERE sealed IS NOT NULL;

@@ -1,0 +1,167 @@
+"""Refresh families: a session's refresh tokens, each redeemed once (RFC 9700, 4.14).
+
+For a moment, the grace, the token just spent is answered with the same successor again, as long as that one
+has not been redeemed: a lost answer and a race of honest holders end nothing. Any other spent token that
+comes back shows that two hold the family, and ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from clawguard.clock import SECOND, to_datetime
+from clawguard.errors import InvalidArgument, InvalidToken, SessionEnded, SessionNotFound
+from clawguard.guard import RefreshToken, TokenFault
+from clawguard.models import IssuedSession, Session
+from clawguard.sessions.change import Change, RevisionMoved, SessionDue
+from clawguard.sessions.handing import ends_of, hand_out, read_live, sign_again
+from clawguard.sessions.parts import Parts
+from clawguard.sessions.refreshing import ends_within, set_generation
+
+__all__ = ["Families", "begin_family"]
+
+_LONGEST_GRACE = 60 * SECOND
+
+
+class _Beaten(Exception):
+    """Another change of the family or the session came first: look again."""
+
+
+def begin_family(change: Change, session_id: str, first: RefreshToken) -> None:
+    """Store a family's next token to be redeemed."""
+    change.tx.run(
+        "refresh.insert",
+        selector=first.selector,
+        session_id=session_id,
+        digest=first.digest(),
+        now=change.now,
+    )
+
+
+class Families:
+    """Redeem refresh tokens; `grace` is in microseconds."""
+
+    def __init__(self, parts: Parts, *, grace: int) -> None:
+        if not 0 <= grace <= _LONGEST_GRACE:
+            raise InvalidArgument("refresh_grace", "must be 0 to 60 seconds")
+        self._parts = parts
+        self._grace = grace
+
+    def redeem(self, text: str) -> IssuedSession:
+        """Redeem: see `SessionManager.redeem`."""
+        if not isinstance(text, str):
+            raise InvalidArgument("refresh_token", "must be a refresh token", hint="`session.refresh_token`")
+        try:
+            return self._redeem(RefreshToken.parse(text))
+        except TokenFault as fault:
+            self._parts.recorder.rejected(source=None, reason=fault.reason)
+        raise InvalidToken(hint="redeem() takes the text in `IssuedSession.refresh_token`")
+
+    def wipe(self) -> None:
+        """Forget the sealed successors whose grace is over."""
+        before = self._parts.clock.now() - self._grace
+        if self._parts.store.read("refresh.any_stale", before=before):
+            with self._parts.change(durable=True) as change:
+                change.tx.run("refresh.wipe_stale", before=change.now - self._grace)
+
+    def again(self, session_id: str) -> IssuedSession:
+        """Return a session that a repeated request names, with a new refresh token instead of the last."""
+        issued = sign_again(self._parts, session_id)
+        if issued.refresh_idle is None:
+            return issued
+        fresh = RefreshToken.new()
+        with self._parts.change(durable=True) as change:
+            change.tx.run("refresh.drop_unspent", session_id=session_id)
+            begin_family(change, session_id, fresh)
+        return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
+
+    def _redeem(self, shown: RefreshToken) -> IssuedSession:
+        while True:
+            rows = self._parts.store.read("refresh.get", selector=shown.selector)
+            session_id, digest, spent_at, sealed = rows[0] if rows else (None, None, None, None)
+            if not shown.fits(digest):
+                raise TokenFault("refresh_secret" if rows else "refresh_unknown")
+            session = self._live(session_id)
+            if spent_at is None:
+                issued = self._rotate(session, shown)
+                if issued is not None:
+                    return issued
+            elif sealed is not None and self._parts.clock.now() < spent_at + self._grace:
+                successor = shown.unseal(sealed, session_id=session.id)
+                issued = sign_again(self._parts, session.id)
+                return IssuedSession(issued, token=issued.token, refresh_token=successor.text())
+            else:
+                raise self._end_family(session)
+
+    def _live(self, session_id: str) -> Session:
+        try:
+            return read_live(self._parts, session_id)
+        except SessionNotFound:
+            raise TokenFault("unknown_session") from None
+
+    def _rotate(self, session: Session, shown: RefreshToken) -> IssuedSession | None:
+        """Spend the token and advance the session in one transaction; None when another came first."""
+        parts = self._parts
+        ring = parts.guard.ring
+        signer = ring.require_signer()
+        now = parts.clock.now()
+        end, token_end = ends_within(parts, session, now=now, is_redeemed=True)
+        ahead = replace(
+            session,
+            generation=session.generation + 1,
+            jti=parts.new_id(now),
+            kid=signer.kid,
+            issued_at=to_datetime(now),
+            token_expires_at=to_datetime(token_end),
+            expires_at=to_datetime(end),
+        )
+        token = parts.guard.issue(ahead, signer)
+        successor = RefreshToken.new()
+        sealed = shown.seal(successor, session_id=session.id) if self._grace else None
+        try:
+            with parts.change(durable=True) as change:
+                change.expect_revision(ring.revision)
+                row = self._spend(change, shown, ahead, sealed=sealed)
+                begin_family(change, session.id, successor)
+        except RevisionMoved:
+            parts.keychain.reload()
+            return None
+        except _Beaten:
+            return None
+        except SessionDue as due:
+            raise parts.endings.settle(due.session_id) from None
+        issued = hand_out(parts, Session.from_tuple(row), token, revision=ring.revision)
+        return IssuedSession(issued, token=token, refresh_token=successor.text())
+
+    def _spend(self, change: Change, shown: RefreshToken, ahead: Session, *, sealed: bytes | None) -> Any:
+        """Claim the token and move the row; it is the successor of the one before, whose seal goes now."""
+        change.tx.run("refresh.wipe", session_id=ahead.id)
+        if change.one("refresh.spend", selector=shown.selector, now=change.now, sealed=sealed) is None:
+            raise _Beaten
+        row = set_generation(change, ahead)
+        if row is None:
+            raise _Beaten
+        return row
+
+    def _end_family(self, session: Session) -> SessionEnded:
+        """End the session for a spent token that came back; the first end wins."""
+        parts = self._parts
+        cause_id = parts.new_id(parts.clock.now())
+        with parts.change(durable=True) as change:
+            ends = ends_of(change, session.id)
+            if ends is None or ends.cause is not None or ends.due_at <= change.now:
+                return SessionEnded("reuse")
+            change.writer.append(
+                "token.reuse_detected",
+                session_id=session.id,
+                version=session.version,
+                agent_id=session.agent_id,
+                subject=session.subject,
+                workspace_id=session.workspace_id,
+                cause_id=cause_id,
+            )
+            parts.endings.end_in(
+                change, session.id, cause="reuse", reason=None, actor=None, cause_id=cause_id
+            )
+        return SessionEnded("reuse")
