@@ -97,3 +97,29 @@ def test_tool_subprocess(tmp_path: Path) -> None:
         "tool: refused: session ended: revoked (done with it)",
     ]
     assert not list(tmp_path.iterdir())
+
+
+def test_policy(tmp_path: Path) -> None:
+    assert run("policy.py", tmp_path) == [
+        "docs:write on prod/report: False, by the rule no-prod",
+        "{'name': 'Ana', 'email': '***'}",
+        "planner lacks web:search",
+        "with the grant: web:search",
+        "web:search was granted, and recorded",
+        "without it, at once: 0 scopes",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_delegation(tmp_path: Path) -> None:
+    assert run("delegation.py", tmp_path) == [
+        "writer lacks mail:send",
+        "writer lacks docs:*",
+        "lead: docs:* mail:send, 6 uses left, for user:ana",
+        "lead > writer: docs:read docs:write, 2 uses left, for user:ana",
+        "lead > writer > reader: docs:read, 1 uses left, for user:ana",
+        "reader acts for user:ana, below lead and writer",
+        "session ended: uses",
+        "{'lead': None, 'writer': 'revoked', 'reader': 'uses'}",
+    ]
+    assert not list(tmp_path.iterdir())

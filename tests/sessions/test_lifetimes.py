@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawguard import ClockError, InvalidArgument, SessionEnded, SessionManager, requires
+from clawguard import InvalidArgument, SessionEnded, SessionManager, requires
 from clawguard.clock import SECOND, to_microseconds
+from clawguard.errors import ClockError
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 

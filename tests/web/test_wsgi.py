@@ -17,7 +17,6 @@ from wsgiref.validate import validator
 import pytest
 
 from clawguard import (
-    ClockError,
     NoSession,
     SessionContext,
     SessionManager,
@@ -26,6 +25,7 @@ from clawguard import (
     current_session,
     requires,
 )
+from clawguard.errors import ClockError
 from clawguard.web.wsgi import ENVIRON_KEY, ClawguardMiddleware
 
 App = Callable[..., Iterable[bytes]]
