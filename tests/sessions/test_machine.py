@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from clawguard import (
     DelegationRefused,
     InvalidToken,
     IssuedSession,
+    PolicyDenied,
     SessionEnded,
     SessionManager,
     TokenSuperseded,
@@ -23,6 +34,8 @@ from tests.clocks import FakeClock
 from tests.openers import open_manager
 
 ABSOLUTE = 500 * SECOND
+IDLE = 120 * SECOND  # what a refreshable session lives after a redeem
+GRACE = 10 * SECOND
 
 
 @dataclass
@@ -30,16 +43,22 @@ class Model:
     """What the library promises of one session, in microseconds."""
 
     id: str
+    agent: str
     parent: Model | None
     ttl: int
     end: int
+    token_end: int
     absolute: int
     kid: str
+    is_family: bool = False
     generation: int = 1
     cause: str | None = None
 
     def is_due(self, now: int) -> bool:
         return self.cause is None and now >= min(self.end, self.absolute)
+
+    def ends_within(self) -> int:
+        return self.absolute if self.parent is None else min(self.absolute, self.parent.end)
 
     def is_below(self, other: Model) -> bool:
         return self.parent is not None and (self.parent is other or self.parent.is_below(other))
@@ -53,6 +72,17 @@ class Issued:
     session: Model
     generation: int
     kid: str
+    end: int
+
+
+@dataclass
+class Redeemable:
+    """A refresh token: when it was spent, and what it was spent for."""
+
+    text: str
+    session: Model
+    spent_at: int | None = None
+    successor: Redeemable | None = None
 
 
 @dataclass
@@ -65,6 +95,7 @@ class Key:
 
 class Lives(RuleBasedStateMachine):
     sessions = Bundle("sessions")
+    agents = st.sampled_from(["a", "b"])
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,12 +104,15 @@ class Lives(RuleBasedStateMachine):
         self.manager = self.open()
         self.models: dict[str, Model] = {}
         self.tokens: list[Issued] = []
+        self.redeemables: list[Redeemable] = []
+        self.disabled: set[str] = set()
         self.keys: dict[str, Key] = {key.kid: Key() for key in self.manager.keys.list()}
         self.versions: dict[str, int] = {}
         self.recorded = 0
 
     def open(self) -> SessionManager:
-        return open_manager(Path(self.folder.name) / "data" / "c.db", clock=self.clock)
+        path = Path(self.folder.name) / "data" / "c.db"
+        return open_manager(path, clock=self.clock, refresh_idle=IDLE / SECOND, refresh_grace=GRACE / SECOND)
 
     def teardown(self) -> None:
         self.manager.close()
@@ -89,7 +123,8 @@ class Lives(RuleBasedStateMachine):
     def issue(self, issued: IssuedSession) -> None:
         model = self.models[issued.id]
         model.kid = issued.kid
-        self.tokens.append(Issued(issued.token, model, issued.generation, issued.kid))
+        end = -(-model.token_end // SECOND) * SECOND  # in a token it is rounded up to a whole second
+        self.tokens.append(Issued(issued.token, model, issued.generation, issued.kid, end))
 
     def finish(self, model: Model, cause: str) -> None:
         """End a session; what was due under it ended by itself."""
@@ -110,6 +145,8 @@ class Lives(RuleBasedStateMachine):
         if key.given_up:
             return {"invalid"}
         said = "superseded" if issued.generation < model.generation else "active"
+        if said == "active" and self.clock.at >= issued.end:
+            said = "ended: ttl"
         if model.cause is not None or model.is_due(self.clock.at):
             said = "ended: " + (model.cause or "ttl")
         forgotten = key.until is not None and key.until <= self.clock.at
@@ -129,33 +166,50 @@ class Lives(RuleBasedStateMachine):
 
     # what is done
 
-    @rule(target=sessions, ttl=st.integers(1, 200))
-    def create(self, ttl: int) -> Model:
-        made = self.manager.create("a", scopes="x:*", ttl=ttl, max_lifetime=500)
-        now = self.clock.at
-        model = Model(made.id, None, ttl * SECOND, now + ttl * SECOND, now + ABSOLUTE, made.kid)
+    def begin(
+        self, made: IssuedSession, parent: Model | None, *, ttl: int, absolute: int, limit: int
+    ) -> Model:
+        """Make the model of a new session."""
+        start = to_microseconds(made.created_at)
+        is_family = made.refresh_token is not None
+        end = min(start + (IDLE if is_family else ttl), limit)
+        token_end = min(start + ttl, end)
+        model = Model(made.id, made.agent_id, parent, ttl, end, token_end, absolute, made.kid, is_family)
         self.models[made.id] = model
         self.issue(made)
+        if made.refresh_token is not None:
+            self.redeemables.append(Redeemable(made.refresh_token, model))
         return model
 
-    @rule(target=sessions, parent=sessions, ttl=st.integers(1, 400))
-    def delegate(self, parent: Model, ttl: int) -> Model:
-        over = self.settle(parent)
+    @rule(target=sessions, ttl=st.integers(1, 200), agent=agents, is_family=st.booleans())
+    def create(self, ttl: int, agent: str, is_family: bool) -> Any:
         try:
-            made = self.manager.delegate(self.manager.get_session(parent.id), "b", scopes="x:y", ttl=ttl)
+            made = self.manager.create(agent, scopes="x:*", ttl=ttl, max_lifetime=500, refreshable=is_family)
+        except PolicyDenied:
+            assert agent in self.disabled
+            return multiple()
+        assert agent not in self.disabled
+        absolute = self.clock.at + ABSOLUTE
+        return self.begin(made, None, ttl=ttl * SECOND, absolute=absolute, limit=absolute)
+
+    @rule(target=sessions, parent=sessions, ttl=st.integers(1, 400), agent=agents, is_family=st.booleans())
+    def delegate(self, parent: Model, ttl: int, agent: str, is_family: bool) -> Any:
+        over = self.settle(parent)
+        record = self.manager.get_session(parent.id)
+        try:
+            made = self.manager.delegate(record, agent, scopes="x:y", ttl=ttl, refreshable=is_family)
         except SessionEnded:
             assert over
-            return parent
+            return multiple()
+        except PolicyDenied:
+            assert agent in self.disabled
+            return multiple()
         except DelegationRefused:
-            assert self.manager.get_session(parent.id).depth == 8
-            return parent
+            assert record.depth == 8 or (is_family and not parent.is_family)
+            return multiple()
         assert not over
-        start = to_microseconds(made.created_at)
-        end = min(start + ttl * SECOND, parent.end)
-        model = Model(made.id, parent, ttl * SECOND, end, parent.absolute, made.kid)
-        self.models[made.id] = model
-        self.issue(made)
-        return model
+        assert agent not in self.disabled
+        return self.begin(made, parent, ttl=ttl * SECOND, absolute=parent.absolute, limit=parent.end)
 
     @rule(session=sessions, ttl=st.one_of(st.none(), st.integers(1, 600)))
     def refresh(self, session: Model, ttl: int | None) -> None:
@@ -166,11 +220,64 @@ class Lives(RuleBasedStateMachine):
             assert over
             return
         assert not over
-        wanted = self.clock.at + (session.ttl if ttl is None else ttl * SECOND)
-        limit = session.absolute if session.parent is None else min(session.absolute, session.parent.end)
-        session.end = max(session.end, min(wanted, limit))
+        wanted = min(self.clock.at + (session.ttl if ttl is None else ttl * SECOND), session.ends_within())
+        session.end = max(session.end, wanted)
+        session.token_end = min(wanted, session.end) if session.is_family else session.end
         session.generation += 1
         self.issue(made)
+
+    @precondition(lambda self: self.redeemables)
+    @rule(data=st.data())
+    def redeem(self, data: st.DataObject) -> None:
+        shown = data.draw(st.sampled_from(self.redeemables))
+        session = shown.session
+        over = self.settle(session)
+        is_repeat = (
+            shown.successor is not None
+            and shown.successor.spent_at is None
+            and shown.spent_at is not None
+            and self.clock.at < shown.spent_at + GRACE
+        )
+        try:
+            made = self.manager.redeem(shown.text)
+        except SessionEnded:
+            if not over:  # the rows, held against the model, have this cause too
+                assert shown.spent_at is not None
+                assert not is_repeat
+                self.finish(session, "reuse")
+            return
+        assert not over
+        assert made.refresh_token is not None
+        if is_repeat:
+            assert shown.successor is not None
+            assert made.refresh_token == shown.successor.text
+            assert made.generation == session.generation
+            self.issue(made)
+            return
+        assert shown.spent_at is None
+        limit = session.ends_within()
+        session.end = max(session.end, min(self.clock.at + IDLE, limit))
+        session.token_end = min(self.clock.at + session.ttl, limit, session.end)
+        session.generation += 1
+        self.issue(made)
+        shown.spent_at = self.clock.at
+        shown.successor = Redeemable(made.refresh_token, session)
+        self.redeemables.append(shown.successor)
+
+    @rule(agent=agents, enable=st.booleans())
+    def disable(self, agent: str, enable: bool) -> None:
+        if enable:
+            self.manager.agents.enable(agent)
+            self.disabled.discard(agent)
+            return
+        self.manager.agents.disable(agent)
+        self.disabled.add(agent)
+        self.end_all(each for each in self.models.values() if each.agent == agent)
+
+    def end_all(self, picked: Iterable[Model], cause: str = "agent") -> None:
+        for each in sorted(picked, key=lambda each: each.id):
+            if each.cause is None:
+                self.finish(each, cause)
 
     @rule(session=sessions, verb=st.sampled_from([("revoke", "revoked"), ("end", "finished")]))
     def end(self, session: Model, verb: tuple[str, str]) -> None:
@@ -202,12 +309,10 @@ class Lives(RuleBasedStateMachine):
             self.keys.setdefault(key.kid, Key())
         signed = [each for each in self.models.values() if each.cause is None and each.kid == old]
         if not emergency:
-            self.keys[old].until = max([self.clock.at, *(each.end for each in signed)])
+            self.keys[old].until = max([self.clock.at, *(each.token_end for each in signed)])
             return
         self.keys[old].given_up = True
-        for each in sorted(signed, key=lambda each: each.id):
-            if each.cause is None:
-                self.finish(each, "key")
+        self.end_all(signed, "key")
 
     @rule()
     def restart(self) -> None:
