@@ -295,8 +295,7 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """Say whether an action is allowed, and why; true when it is.
 
     `rule` names the rule that decided, `reason` is a short code or the rule's own text, `masked_fields` what
@@ -306,9 +305,9 @@ class Decision:
     allowed: bool
     action: str
     reason: str
+    policy: str
     rule: str | None = None
     masked_fields: tuple[str, ...] = ()
-    policy: str
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -329,7 +328,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as JSON-ready values."""
-        return _json_ready(self)
+        return {**self._asdict(), "masked_fields": list(self.masked_fields)}
 
 
 def _masked(value: Any, names: tuple[str, ...]) -> Any:

@@ -112,9 +112,11 @@ class ScopeSet:
         return tuple(scope for scope in wanted._sorted if scope not in self)
 
     def intersect(self, other: ScopeSet) -> ScopeSet:
-        """Return what both sets cover."""
-        if self == other:
+        """Return what both sets cover; where that is one of them, the very set: contexts share it."""
+        if self._exact == other._exact:
             return self
+        if ("*" in self._exact) != ("*" in other._exact):
+            return other if "*" in self._exact else self
         kept = {scope for scope in self if scope in other} | {scope for scope in other if scope in self}
         return ScopeSet._of_checked(kept)
 

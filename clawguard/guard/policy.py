@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -59,8 +58,7 @@ class Facts(NamedTuple):
     risk: float
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """Hold where every part that is given holds; without any part it always does."""
 
     role: frozenset[str] | None = None
@@ -97,16 +95,14 @@ def _fits_any(resource: str | None, patterns: tuple[str, ...]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(NamedTuple):
     """Hold the most that a role may have, and which roles its children may have in its place."""
 
     scopes: ScopeSet
     may_become: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Hold one rule: what it does to which actions, and when."""
 
     name: str
@@ -121,8 +117,7 @@ class Rule:
         return action in self.actions and self.when.holds(facts)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """Hold scopes that some may hand to others without having them; None means anybody."""
 
     name: str
@@ -142,19 +137,18 @@ class Grant:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Policy:
+class Policy(NamedTuple):
     """Hold a checked policy; two are equal when their digests are.
 
     Make one with `load_policy`. `digest` is the SHA-256 of `body`, its canonical JSON text.
     """
 
-    body: str = field(repr=False)
+    body: str
     digest: str
-    roles: Mapping[str, Role] = field(repr=False)
-    tasks: Mapping[str, ScopeSet] = field(repr=False)
-    rules: tuple[Rule, ...] = field(repr=False)
-    grants: Mapping[str, Grant] = field(repr=False)
+    roles: Mapping[str, Role]
+    tasks: Mapping[str, ScopeSet]
+    rules: tuple[Rule, ...]
+    grants: Mapping[str, Grant]
 
     @classmethod
     def from_model(cls, model: PolicyModel) -> Policy:
@@ -174,6 +168,9 @@ class Policy:
             rules=tuple(map(_rule, ordered)),
             grants=MappingProxyType({grant.name: _grant(grant) for grant in model.grants}),
         )
+
+    def __repr__(self) -> str:
+        return f"Policy(digest={self.digest!r})"
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, Policy) else NotImplemented

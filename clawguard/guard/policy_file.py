@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ def load_policy(source: PolicySource) -> Policy:
         return _check(dict(source), text=None)
     if not isinstance(source, str | os.PathLike):
         raise InvalidArgument("policy", "must be the path of a TOML file, a dict or a Policy")
+    import tomllib  # here, and pydantic below: an import of the package does not pay for them
+
     text = _read(Path(source))
     try:
         tree = tomllib.loads(text)

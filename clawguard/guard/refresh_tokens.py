@@ -15,8 +15,6 @@ from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from clawguard.guard.encoding import b64decode, b64encode
 from clawguard.guard.faults import TokenFault
@@ -92,6 +90,9 @@ class RefreshToken:
         return RefreshToken.parse(text.decode())
 
     def _aead(self) -> AESGCM:
+        from cryptography.hazmat.primitives.hashes import SHA256  # only who redeems pays for this import
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         derive = HKDF(SHA256(), length=32, salt=None, info=b"clawguard refresh successor 1")
         return AESGCM(derive.derive(self._secret))
 

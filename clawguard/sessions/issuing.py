@@ -232,12 +232,12 @@ class Issuing:
         self, change: Change, row: dict[str, Any], session: Session, authority: Authority | None
     ) -> None:
         """Look under the lock at what might stand against the session, and bring it into being."""
-        _check_agent(change, row)
         _check_key(change, row)
         self._keep_limit(change, row, session)
         if authority is not None:
             _hold_against_parent(change, row, authority)
-        change.tx.run("session.insert", **row)
+        if not change.tx.run("session.insert", **row):
+            raise PolicyDenied("a session", f"the agent {row['agent_id']} is disabled")
 
     def _refresh_idle(self, refreshable: object) -> int | None:
         if not isinstance(refreshable, bool):
@@ -316,12 +316,6 @@ def _asked_for(session: Session) -> tuple[object, ...]:
         longest,
     )
     return (*who, *what, session.grant_name)
-
-
-def _check_agent(change: Change, row: dict[str, Any]) -> None:
-    agent = {"workspace_id": row["workspace_id"], "agent_id": row["agent_id"]}
-    if change.one("agent.is_disabled", **agent) is not None:
-        raise PolicyDenied("a session", f"the agent {row['agent_id']} is disabled")
 
 
 def _check_key(change: Change, row: dict[str, Any]) -> None:

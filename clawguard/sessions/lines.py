@@ -33,10 +33,13 @@ class Lines:
 
     def held(self, standing: Standing, session_id: str) -> ScopeSet:
         """Return the scopes that are left of the row's under its line, its roles and its tasks."""
+        policy = self._guard.policy
+        if not (policy.narrows or standing.granted):
+            return parse_scopes(standing.scopes)
         line = self.line(
             session_id, own=_own(standing), depth=standing.depth, is_whole=bool(standing.granted)
         )
-        return authority_of(self._guard.policy, line)[-1]
+        return authority_of(policy, line)[-1]
 
     def decide(
         self,

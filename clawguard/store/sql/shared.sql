@@ -107,17 +107,21 @@ SELECT agent_id, role, task_type, scopes, grant_name FROM sessions
 WHERE id IN (SELECT ancestor_id FROM line) ORDER BY depth;
 
 -- name: session.insert
--- Bring a session into being; nothing else does.
+-- Bring a session into being, unless its agent is disabled; nothing else does.
 INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id,
     audience, role, scopes, task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata,
     engine_url, engine_version, channel_id, room_id, sender_id, state, kid, jti, created_at, issued_at,
     token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, grant_name, granted,
     uses_left, refresh_idle)
-VALUES (:id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
+SELECT :id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
     :audience, :role, :scopes, :task_type, :actors, :parent_id, :root_id, :depth, :delegable, :forked_from, :name,
     :metadata, :engine_url, :engine_version, :channel_id, :room_id, :sender_id, :state, :kid, :jti, :created_at,
     :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity,
-    :grant_name, :granted, :uses_left, :refresh_idle);
+    :grant_name, :granted, :uses_left, :refresh_idle
+WHERE NOT EXISTS (
+    SELECT 1 FROM disabled_agents d WHERE d.workspace_id = :workspace_id AND d.agent_id = :agent_id
+)
+RETURNING id;
 
 -- name: session.get
 -- Read one session.
@@ -258,9 +262,6 @@ ON CONFLICT (workspace_id, agent_id) DO NOTHING RETURNING agent_id;
 
 -- name: agent.enable
 DELETE FROM disabled_agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id RETURNING agent_id;
-
--- name: agent.is_disabled
-SELECT 1 FROM disabled_agents WHERE workspace_id = :workspace_id AND agent_id = :agent_id;
 
 -- name: agent.disabled
 -- The agents of a workspace that are disabled.
