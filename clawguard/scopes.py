@@ -105,24 +105,34 @@ class ScopeSet:
     def __reduce__(self) -> tuple[Any, ...]:
         return ScopeSet._of_checked, (self._sorted,)
 
+    def _covers(self, scope: str) -> bool:
+        """Tell whether a scope that was checked before is covered."""
+        return scope in self._exact or (bool(self._prefixes) and scope.startswith(self._prefixes))
+
     def missing(self, wanted: ScopeSet) -> tuple[str, ...]:
         """Return those of the wanted scopes that this set does not cover, in order."""
         if wanted._exact <= self._exact:
             return ()
-        return tuple(scope for scope in wanted._sorted if scope not in self)
+        return tuple(scope for scope in wanted._sorted if not self._covers(scope))
 
     def intersect(self, other: ScopeSet) -> ScopeSet:
-        """Return what both sets cover; where that is one of them, the very set: contexts share it."""
+        """Return what both sets cover."""
         if self._exact == other._exact:
             return self
         if ("*" in self._exact) != ("*" in other._exact):
             return other if "*" in self._exact else self
-        kept = {scope for scope in self if scope in other} | {scope for scope in other if scope in self}
-        return ScopeSet._of_checked(kept)
+        return _intersect(self, other)
 
     def union(self, other: ScopeSet) -> ScopeSet:
         """Return what either set covers."""
         return ScopeSet._of_checked((*self, *other)) if self.missing(other) else self
+
+
+@lru_cache(maxsize=4_096)
+def _intersect(one: ScopeSet, other: ScopeSet) -> ScopeSet:
+    """Intersect once and share the set: the same rows meet the same ceilings again and again."""
+    kept = {scope for scope in one if other._covers(scope)} | {scope for scope in other if one._covers(scope)}
+    return ScopeSet._of_checked(kept)
 
 
 EVERYTHING = ScopeSet(("*",))

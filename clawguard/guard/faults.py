@@ -33,7 +33,6 @@ Fault = Literal[
     "row_generation",
     "refresh_form",
     "refresh_unknown",
-    "refresh_secret",
     "refresh_seal",
 ]
 

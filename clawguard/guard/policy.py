@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -268,8 +268,12 @@ def _grant(model: GrantModel) -> Grant:
     )
 
 
-def authority_of(policy: Policy, line: Sequence[Member]) -> tuple[ScopeSet, ...]:
-    """Return what each member of a line may do as the policy now stands, the root first."""
+@lru_cache(maxsize=4_096)
+def authority_of(policy: Policy, line: tuple[Member, ...]) -> tuple[ScopeSet, ...]:
+    """Return what each member of a line may do as the policy now stands, the root first.
+
+    Remembered: agents of the same kind stand below each other again and again.
+    """
     held: list[ScopeSet] = []
     for place, member in enumerate(line):
         most = member.scopes.intersect(policy.ceiling(member.role, member.task_type))
@@ -292,7 +296,7 @@ def check_question(action: object, *, resource: object, risk: object) -> None:
 
 def decide(
     policy: Policy,
-    line: Sequence[Member],
+    line: tuple[Member, ...],
     *,
     workspace_id: str,
     scopes: ScopeSet,

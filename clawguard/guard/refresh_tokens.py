@@ -1,16 +1,17 @@
 """Refresh tokens: opaque, 256 bits of secret behind a selector; only the secret's digest is ever stored.
 
-`cgr1_`, 16 characters that select the row, `_`, 43 characters of secret. The fixed prefix lets scanners find
-one that leaked. What a spent token may still be answered with is sealed under its own secret, which the
-store does not have.
+`cgr1_`, 22 characters that select the session, `_`, 43 characters of secret. The fixed prefix lets scanners
+find one that leaked. What a spent token may still be answered with is sealed under its own secret, which
+the store does not have.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
-from hmac import compare_digest
+import uuid
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -22,8 +23,7 @@ from clawguard.guard.faults import TokenFault
 __all__ = ["RefreshToken", "is_refresh_token"]
 
 _PREFIX = "cgr1_"
-_FORM = re.compile(r"cgr1_([A-Za-z0-9_-]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
-_SELECTOR_BYTES = 12
+_FORM = re.compile(r"cgr1_([A-Za-z0-9_-]{22})_([A-Za-z0-9_-]{43})", re.ASCII)
 _SECRET_BYTES = 32
 _NONCE_BYTES = 12
 
@@ -36,65 +36,57 @@ def is_refresh_token(text: str) -> bool:
 class RefreshToken:
     """Hold one refresh token; it is in no repr and refuses pickling."""
 
-    __slots__ = ("_secret", "selector")
+    __slots__ = ("_secret", "session_id")
 
-    def __init__(self, selector: str, secret: bytes) -> None:
-        self.selector = selector
+    def __init__(self, session_id: str, secret: bytes) -> None:
+        self.session_id = session_id
         self._secret = secret
 
     @classmethod
-    def new(cls) -> RefreshToken:
-        """Return a fresh one."""
-        return cls(b64encode(os.urandom(_SELECTOR_BYTES)).decode(), os.urandom(_SECRET_BYTES))
+    def new(cls, session_id: str) -> RefreshToken:
+        """Return a fresh one of a session."""
+        return cls(session_id, os.urandom(_SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> RefreshToken:
         """Return what a text says; raise TokenFault for any but the one canonical form."""
         found = _FORM.fullmatch(text)
-        secret = None if found is None else b64decode(found[2].encode())
-        if found is None or secret is None or b64decode(found[1].encode()) is None:
+        parts = [None, None] if found is None else [b64decode(each.encode()) for each in found.groups()]
+        selector, secret = parts
+        if selector is None or secret is None:
             raise TokenFault("refresh_form")
-        return cls(found[1], secret)
+        return cls(str(uuid.UUID(bytes=selector)), secret)
 
     def __repr__(self) -> str:
-        return f"RefreshToken(selector={self.selector!r})"
+        return f"RefreshToken(session_id={self.session_id!r})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a RefreshToken cannot be copied or pickled")
 
     def text(self) -> str:
         """Return the text to hand out."""
-        return f"{_PREFIX}{self.selector}_{b64encode(self._secret).decode()}"
+        selector = b64encode(uuid.UUID(self.session_id).bytes).decode()
+        return f"{_PREFIX}{selector}_{b64encode(self._secret).decode()}"
 
     def digest(self) -> bytes:
         """Return what the store keeps: SHA-256 of the secret (it is random, so no slow hash is needed)."""
         return hashlib.sha256(self._secret).digest()
 
-    def fits(self, digest: bytes | None) -> bool:
-        """Tell in constant time whether a stored digest is this secret's; None does the same work."""
-        return compare_digest(self.digest(), digest or bytes(32)) and digest is not None
-
-    def seal(self, successor: RefreshToken, *, session_id: str) -> bytes:
-        """Return the successor's text under this token's secret: whoever shows this one may have it."""
+    def seal(self, successor: RefreshToken) -> bytes:
+        """Return the successor's secret under this one's: whoever shows this token may have it."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._aead().encrypt(nonce, successor.text().encode(), self._bound_to(session_id))
+        sealed = self._aead().encrypt(nonce, successor._secret, self.session_id.encode())
         return nonce + sealed
 
-    def unseal(self, sealed: bytes, *, session_id: str) -> RefreshToken:
+    def unseal(self, sealed: bytes) -> RefreshToken:
         """Return the successor that was sealed; raise TokenFault for an altered text."""
         nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            text = self._aead().decrypt(nonce, ciphertext, self._bound_to(session_id))
+            secret = self._aead().decrypt(nonce, ciphertext, self.session_id.encode())
         except (InvalidTag, ValueError):
             raise TokenFault("refresh_seal") from None
-        return RefreshToken.parse(text.decode())
+        return RefreshToken(self.session_id, secret)
 
     def _aead(self) -> AESGCM:
-        from cryptography.hazmat.primitives.hashes import SHA256  # only who redeems pays for this import
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-        derive = HKDF(SHA256(), length=32, salt=None, info=b"clawguard refresh successor 1")
-        return AESGCM(derive.derive(self._secret))
-
-    def _bound_to(self, session_id: str) -> bytes:
-        return f"{session_id} {self.selector}".encode()
+        """Return the cipher under the key that HKDF-Expand derives of the secret (RFC 5869, 2.3 and 3.3)."""
+        return AESGCM(hmac.digest(self._secret, b"clawguard refresh successor 1\x01", "sha256"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from clawguard.checks import check_metadata, check_text
@@ -221,7 +221,7 @@ def check_delegation(parent: Parent, authority: Authority, *, uses: int | None, 
 
 
 def widened_by(
-    policy: Policy, line: Sequence[Member], authority: Authority, asked: Member
+    policy: Policy, line: tuple[Member, ...], authority: Authority, asked: Member
 ) -> tuple[str, ...]:
     """Return the scopes that only the grant gives, none where it was not needed.
 

@@ -28,15 +28,9 @@ class _Beaten(Exception):
     """Another change of the family or the session came first: look again."""
 
 
-def begin_family(change: Change, session_id: str, first: RefreshToken) -> None:
+def begin_family(change: Change, first: RefreshToken) -> None:
     """Store a family's next token to be redeemed."""
-    change.tx.run(
-        "refresh.insert",
-        selector=first.selector,
-        session_id=session_id,
-        digest=first.digest(),
-        now=change.now,
-    )
+    change.tx.run("refresh.insert", session_id=first.session_id, digest=first.digest(), now=change.now)
 
 
 class Families:
@@ -70,25 +64,26 @@ class Families:
         issued = sign_again(self._parts, session_id)
         if issued.refresh_idle is None:
             return issued
-        fresh = RefreshToken.new()
+        fresh = RefreshToken.new(session_id)
         with self._parts.change(durable=True) as change:
             change.tx.run("refresh.drop_unspent", session_id=session_id)
-            begin_family(change, session_id, fresh)
+            begin_family(change, fresh)
         return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
 
     def _redeem(self, shown: RefreshToken) -> IssuedSession:
         while True:
-            rows = self._parts.store.read("refresh.get", selector=shown.selector)
-            session_id, digest, spent_at, sealed = rows[0] if rows else (None, None, None, None)
-            if not shown.fits(digest):
-                raise TokenFault("refresh_secret" if rows else "refresh_unknown")
-            session = self._live(session_id)
+            mark = {"session_id": shown.session_id, "digest": shown.digest()}
+            rows = self._parts.store.read("refresh.get", **mark)
+            if not rows:
+                raise TokenFault("refresh_unknown")
+            spent_at, sealed = rows[0]
+            session = self._live(shown.session_id)
             if spent_at is None:
                 issued = self._rotate(session, shown)
                 if issued is not None:
                     return issued
             elif sealed is not None and self._parts.clock.now() < spent_at + self._grace:
-                successor = shown.unseal(sealed, session_id=session.id)
+                successor = shown.unseal(sealed)
                 issued = sign_again(self._parts, session.id)
                 return IssuedSession(issued, token=issued.token, refresh_token=successor.text())
             else:
@@ -117,13 +112,13 @@ class Families:
             expires_at=to_datetime(end),
         )
         token = parts.guard.issue(ahead, signer)
-        successor = RefreshToken.new()
-        sealed = shown.seal(successor, session_id=session.id) if self._grace else None
+        successor = RefreshToken.new(session.id)
+        sealed = shown.seal(successor) if self._grace else None
         try:
             with parts.change(durable=True) as change:
                 change.expect_revision(ring.revision)
                 row = self._spend(change, shown, ahead, sealed=sealed)
-                begin_family(change, session.id, successor)
+                begin_family(change, successor)
         except RevisionMoved:
             parts.keychain.reload()
             return None
@@ -137,7 +132,8 @@ class Families:
     def _spend(self, change: Change, shown: RefreshToken, ahead: Session, *, sealed: bytes | None) -> Any:
         """Claim the token and move the row; it is the successor of the one before, whose seal goes now."""
         change.tx.run("refresh.wipe", session_id=ahead.id)
-        if change.one("refresh.spend", selector=shown.selector, now=change.now, sealed=sealed) is None:
+        mark = {"session_id": shown.session_id, "digest": shown.digest()}
+        if change.one("refresh.spend", now=change.now, sealed=sealed, **mark) is None:
             raise _Beaten
         row = set_generation(change, ahead)
         if row is None:

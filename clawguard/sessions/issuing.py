@@ -171,7 +171,7 @@ class Issuing:
             check_role_and_task(policy, **named)
             child = Member(agent, named["role"], named["task_type"], wanted, grant_name)
             line = self._parts.lines.line(
-                parent.id, own=parent.member(), depth=parent.depth, is_whole=bool(parent.granted)
+                parent.member(), actors=parent.actors, depth=parent.depth, is_whole=bool(parent.granted)
             )
             widened = widened_by(policy, line, authority, child)
             now = max(self._parts.clock.now(), parent.created_at + 1)
@@ -206,7 +206,7 @@ class Issuing:
             row = new_row(columns, kid=signer.kid, new_id=self._parts.new_id)
             session = Session.from_row(row)
             token = self._parts.guard.issue(session, signer)
-            first = None if session.refresh_idle is None else RefreshToken.new()
+            first = None if session.refresh_idle is None else RefreshToken.new(session.id)
             try:
                 with self._parts.change(durable=self._limits.evicts) as change:
                     change.expect_revision(ring.revision)
@@ -215,7 +215,7 @@ class Issuing:
                         self._insert(change, row, session, authority)
                         write_created(change, row, policy, widened)
                         if first is not None:
-                            begin_family(change, session.id, first)
+                            begin_family(change, first)
             except RevisionMoved:
                 self._parts.keychain.reload()
             except SessionDue as due:

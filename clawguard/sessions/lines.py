@@ -19,27 +19,24 @@ class Lines:
         self._store = store
         self._guard = guard
 
-    def line(self, session_id: str, *, own: Member, depth: int, is_whole: bool) -> tuple[Member, ...]:
-        """Return the session's line, the root first; without `is_whole` the session alone may stand for it.
+    def line(self, own: Member, *, actors: str, depth: int, is_whole: bool) -> tuple[Member, ...]:
+        """Return a session's line, the root first; without `is_whole` the session alone may stand for it.
 
         That will do where neither policy nor grant has a say: no row has scopes that its parent's has not.
         """
         if depth == 0 or not (is_whole or self._guard.policy.narrows):
             return (own,)
-        rows = self._store.read("validate.line", id=session_id)
-        if len(rows) != depth + 1:
+        rows = self._store.read("validate.line", actors=actors)
+        if len(rows) != depth:
             raise StoreUnavailable("an ancestor of the session cannot be read", hint="restore a backup")
-        return tuple(map(_member, rows))
+        return (*map(_member, rows), own)
 
-    def held(self, standing: Standing, session_id: str) -> ScopeSet:
+    def held(self, standing: Standing) -> ScopeSet:
         """Return the scopes that are left of the row's under its line, its roles and its tasks."""
         policy = self._guard.policy
         if not (policy.narrows or standing.granted):
             return parse_scopes(standing.scopes)
-        line = self.line(
-            session_id, own=_own(standing), depth=standing.depth, is_whole=bool(standing.granted)
-        )
-        return authority_of(policy, line)[-1]
+        return authority_of(policy, self._line_of(standing, is_whole=bool(standing.granted)))[-1]
 
     def decide(
         self,
@@ -55,7 +52,7 @@ class Lines:
         is_whole = bool(policy.rules) or bool(standing.granted)
         return decide(
             policy,
-            self.line(context.session_id, own=_own(standing), depth=standing.depth, is_whole=is_whole),
+            self._line_of(standing, is_whole=is_whole),
             workspace_id=context.workspace_id,
             scopes=context.scopes,
             action=action,
@@ -63,9 +60,9 @@ class Lines:
             risk=risk,
         )
 
-
-def _own(standing: Standing) -> Member:
-    return Member(standing.agent_id, standing.role, standing.task_type, parse_scopes(standing.scopes), None)
+    def _line_of(self, standing: Standing, *, is_whole: bool) -> tuple[Member, ...]:
+        names = standing.agent_id, standing.role, standing.task_type, standing.scopes, standing.grant_name
+        return self.line(_member(names), actors=standing.actors, depth=standing.depth, is_whole=is_whole)
 
 
 def _member(row: Row) -> Member:

@@ -40,6 +40,7 @@ class Standing(NamedTuple):
     reason: str | None
     due_cause: str
     depth: int
+    grant_name: str | None
     granted: int
     uses_left: int | None
     revision: int

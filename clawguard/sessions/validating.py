@@ -210,7 +210,7 @@ class Validation:
 
     def _context(self, standing: Standing, *, session_id: str, scopes: ScopeSet) -> SessionContext:
         """Return what remains of the scopes under the row, its line and the policy as they now stand."""
-        held = self._lines.held(standing, session_id)
+        held = self._lines.held(standing)
         return context_of(standing, session_id=session_id, scopes=held.intersect(scopes))
 
     def _renew(

@@ -163,15 +163,15 @@ def test_attack_67_a_wrong_secret_ends_nothing(manager: SessionManager) -> None:
     made, other = family(manager), family(manager)
     assert made.refresh_token is not None
     assert other.refresh_token is not None
-    head, tail = made.refresh_token[:22], other.refresh_token[22:]
-    for forged in (head + tail, head + "A" * 43, other.refresh_token[:21] + "_" + "A" * 43):
+    head, tail = made.refresh_token[:28], other.refresh_token[28:]
+    for forged in (head + tail, head + "A" * 43, other.refresh_token[:27] + "_" + "A" * 43):
         with pytest.raises(InvalidToken):
             manager.redeem(forged)
     redeem(manager, made)
     redeem(manager, other)
     manager.prune_expired()
     rejected = manager.events.read(types="token.rejected")
-    assert [(each.reason, each.data["count"]) for each in rejected] == [("refresh_secret", 3)]
+    assert [(each.reason, each.data["count"]) for each in rejected] == [("refresh_unknown", 3)]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_what_is_no_refresh_token_is_refused_alike(
     assert made.refresh_token is not None
     with pytest.raises(InvalidToken) as refusal:
         manager.redeem(mutate(made.refresh_token))
-    assert made.refresh_token[22:] not in str(refusal.value)
+    assert made.refresh_token[28:] not in str(refusal.value)
     redeem(manager, made)
 
 
@@ -307,7 +307,7 @@ def test_a_refresh_token_shows_nowhere_but_where_it_is_handed_on(manager: Sessio
         assert secret not in shown
     assert not hasattr(copy.copy(made), "refresh_token")
     redeem(manager, made)
-    assert all(secret[22:] not in str(each.to_dict()) for each in manager.events.read())
+    assert all(secret[28:] not in str(each.to_dict()) for each in manager.events.read())
 
 
 @pytest.mark.parametrize("grace", [-1, 61, "10", None, True])
@@ -328,6 +328,6 @@ def test_an_altered_seal_is_refused(tmp_path: Path, clock: FakeClock) -> None:
         made = family(manager)
         redeem(manager, made)
         with raw(path) as database:
-            database.execute("UPDATE refresh_tokens SET sealed = zeroblob(90) WHERE sealed IS NOT NULL")
+            database.execute("UPDATE refresh_tokens SET sealed = zeroblob(60) WHERE sealed IS NOT NULL")
         with pytest.raises(InvalidToken):
             redeem(manager, made)

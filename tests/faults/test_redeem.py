@@ -95,7 +95,7 @@ def test_the_race_finds_a_rotation_by_read_then_write(tmp_path: Path) -> None:
     def blind(self: SQLiteTransaction, name: str, /, *args: Any, **params: Any) -> Any:
         if name == "refresh.spend":
             run(self, name, *args, **params)
-            return [(params["selector"],)]
+            return [(params["session_id"],)]
         if name == "session.advance":
             (ends,) = run(self, "session.ends", id=params["id"])
             params["generation"] = ends[0]
@@ -119,8 +119,8 @@ def test_the_files_hold_no_usable_secret(tmp_path: Path, redeems: int) -> None:
         handed += [issued.token, str(issued.refresh_token)]
         contents = [each.read_bytes() for each in path.parent.iterdir()]
     refresh = [text for text in handed if text.startswith("cgr1_")]
-    secrets = {base64.urlsafe_b64decode(text[22:] + "=") for text in refresh}
-    texts = [text[22:].encode() for text in refresh]
+    secrets = {base64.urlsafe_b64decode(text[28:] + "=") for text in refresh}
+    texts = [text[28:].encode() for text in refresh]
     texts += [text.rpartition(".")[2].encode() for text in handed if not text.startswith("cgr1_")]
     tried = 0
     for content in contents:

@@ -119,10 +119,10 @@ def test_conditions(when: dict[str, Any], facts: dict[str, Any], holds: bool) ->
 
 def test_a_role_or_task_that_the_policy_does_not_know_may_nothing() -> None:
     policy = load_policy({"roles": {"boss": {}}, "tasks": {"plan": {"scopes": "docs:*"}}})
-    assert authority_of(policy, [member("boss", task_type="plan")])[-1] == ScopeSet.of("docs:*")
-    assert len(authority_of(policy, [member("stranger")])[-1]) == 0
-    assert len(authority_of(policy, [member("boss", task_type="other")])[-1]) == 0
-    assert authority_of(policy, [member()])[-1] == ScopeSet.of("*")
+    assert authority_of(policy, (member("boss", task_type="plan"),))[-1] == ScopeSet.of("docs:*")
+    assert len(authority_of(policy, (member("stranger"),))[-1]) == 0
+    assert len(authority_of(policy, (member("boss", task_type="other"),))[-1]) == 0
+    assert authority_of(policy, (member(),))[-1] == ScopeSet.of("*")
 
 
 def test_what_binds_an_ancestor_binds_the_child() -> None:
@@ -219,12 +219,12 @@ members = st.builds(
     task_type=st.none() | st.sampled_from(TASKS),
     grant_name=st.none() | st.sampled_from(GRANTS),
 )
-lines = st.lists(members, min_size=2, max_size=5)
+lines = st.lists(members, min_size=2, max_size=5).map(tuple)
 
 
 @given(policies(), lines)
 def test_no_policy_gives_a_child_what_its_parent_lacks_but_by_a_grant(
-    policy: Policy, line: list[Member]
+    policy: Policy, line: tuple[Member, ...]
 ) -> None:
     held = authority_of(policy, line)
     for place in range(1, len(line)):
@@ -235,7 +235,7 @@ def test_no_policy_gives_a_child_what_its_parent_lacks_but_by_a_grant(
 
 @given(policies(), lines, st.sampled_from(ACTIONS), st.floats(0, 1), st.sampled_from([None, "a", "bb"]))
 def test_no_rule_allows_a_child_what_its_parent_may_not_but_by_a_grant(
-    policy: Policy, line: list[Member], action: str, risk: float, resource: str | None
+    policy: Policy, line: tuple[Member, ...], action: str, risk: float, resource: str | None
 ) -> None:
     child = ask(policy, *line, action=action, risk=risk, resource=resource)
     parent = ask(policy, *line[:-1], action=action, risk=risk, resource=resource)
@@ -248,7 +248,7 @@ def test_no_rule_allows_a_child_what_its_parent_may_not_but_by_a_grant(
 
 
 @given(policies(), policies(), lines)
-def test_taking_grants_away_only_narrows(first: Policy, second: Policy, line: list[Member]) -> None:
+def test_taking_grants_away_only_narrows(first: Policy, second: Policy, line: tuple[Member, ...]) -> None:
     bare = load_policy(first.to_dict() | {"grants": []})
     with_grants, without = authority_of(first, line)[-1], authority_of(bare, line)[-1]
     assert with_grants.missing(without) == ()

@@ -93,18 +93,8 @@ SELECT version, due_at, (SELECT revision FROM meta WHERE id = 1) FROM sessions W
 -- What a decision needs of a session's row, and the revision of keys and policy.
 SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace_id, s.audience, s.role, s.scopes,
        s.task_type, s.actors, s.expires_at, s.due_at, s.idle_timeout, s.last_source, s.ended_at, s.cause, s.reason,
-       s.due_cause, s.depth, s.granted, s.uses_left, m.revision, m.schema_version
+       s.due_cause, s.depth, s.grant_name, s.granted, s.uses_left, m.revision, m.schema_version
 FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
-
--- name: validate.line
--- A session and its ancestors as their authority is reckoned, the root first.
-WITH RECURSIVE line (ancestor_id, next_id) AS (
-    SELECT id, parent_id FROM sessions WHERE id = :id
-    UNION ALL
-    SELECT s.id, s.parent_id FROM sessions s JOIN line ON s.id = line.next_id
-)
-SELECT agent_id, role, task_type, scopes, grant_name FROM sessions
-WHERE id IN (SELECT ancestor_id FROM line) ORDER BY depth;
 
 -- name: session.insert
 -- Bring a session into being, unless its agent is disabled; nothing else does.
@@ -150,18 +140,17 @@ WHERE id = :id AND generation = :generation AND ended_at IS NULL AND due_at > :n
 RETURNING {session_columns};
 
 -- name: refresh.get
--- Read a refresh token by its selector.
-SELECT session_id, digest, spent_at, sealed FROM refresh_tokens WHERE selector = :selector;
+-- Read a refresh token by its session and its secret's digest.
+SELECT spent_at, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest;
 
 -- name: refresh.insert
 -- Add the next token of a family.
-INSERT INTO refresh_tokens (selector, session_id, digest, created_at)
-VALUES (:selector, :session_id, :digest, :now);
+INSERT INTO refresh_tokens (session_id, digest, created_at) VALUES (:session_id, :digest, :now);
 
 -- name: refresh.spend
 -- Spend a token; whoever comes second finds it spent.
 UPDATE refresh_tokens SET spent_at = :now, sealed = :sealed
-WHERE selector = :selector AND spent_at IS NULL RETURNING selector;
+WHERE session_id = :session_id AND digest = :digest AND spent_at IS NULL RETURNING session_id;
 
 -- name: refresh.wipe
 -- Forget what a family has sealed.

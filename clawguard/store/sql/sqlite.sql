@@ -6,6 +6,11 @@ INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name
 -- name: migration.list
 SELECT number, digest FROM migrations ORDER BY number;
 
+-- name: validate.line
+-- The ancestors that a session's actors name, as their authority is reckoned, in the actors' order.
+SELECT s.agent_id, s.role, s.task_type, s.scopes, s.grant_name
+FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, '$[1]');
+
 -- name: session.claim_due
 -- Record the natural ends of a batch of due sessions, the longest due first.
 UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause

@@ -30,14 +30,13 @@ ALTER TABLE sessions ADD COLUMN refresh_idle INTEGER CHECK (refresh_idle > 0);
 -- `digest` is SHA-256 of the secret. `sealed` is the successor, under this token's secret: for a moment, a lost
 -- answer may be asked for again.
 CREATE TABLE refresh_tokens (
-    selector   TEXT    NOT NULL PRIMARY KEY,
     session_id TEXT    NOT NULL,
     digest     BLOB    NOT NULL CHECK (length(digest) = 32),
     created_at INTEGER NOT NULL,
     spent_at   INTEGER,
     sealed     BLOB,
+    PRIMARY KEY (session_id, digest),
     CHECK (sealed IS NULL OR spent_at IS NOT NULL)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
-CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 CREATE INDEX refresh_tokens_sealed ON refresh_tokens (spent_at) WHERE sealed IS NOT NULL;
