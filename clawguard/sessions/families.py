@@ -84,8 +84,7 @@ class Families:
                     return issued
             elif sealed is not None and self._parts.clock.now() < spent_at + self._grace:
                 successor = shown.unseal(sealed)
-                issued = sign_again(self._parts, session.id)
-                return IssuedSession(issued, token=issued.token, refresh_token=successor.text())
+                return sign_again(self._parts, session.id, refresh_token=successor)
             else:
                 raise self._end_family(session)
 
@@ -126,8 +125,8 @@ class Families:
             return None
         except SessionDue as due:
             raise parts.endings.settle(due.session_id) from None
-        issued = hand_out(parts, Session.from_tuple(row), token, revision=ring.revision)
-        return IssuedSession(issued, token=token, refresh_token=successor.text())
+        session, revision = Session.from_tuple(row), ring.revision
+        return hand_out(parts, session, token, revision=revision, refresh_token=successor)
 
     def _spend(self, change: Change, shown: RefreshToken, ahead: Session, *, sealed: bytes | None) -> Any:
         """Claim the token and move the row; it is the successor of the one before, whose seal goes now."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from clawguard.clock import SECOND, to_microseconds
 from clawguard.errors import SessionEnded, SessionNotFound
+from clawguard.guard import RefreshToken
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import Change, RevisionMoved
@@ -17,13 +18,20 @@ __all__ = ["ends_of", "hand_out", "read_live", "require_live", "sign_again"]
 
 
 def hand_out(
-    parts: Parts, session: Session, token: str, *, revision: int, is_new: bool = False
+    parts: Parts,
+    session: Session,
+    token: str,
+    *,
+    revision: int,
+    is_new: bool = False,
+    refresh_token: RefreshToken | None = None,
 ) -> IssuedSession:
     """Remember what the token means, so that it need not be parsed here, and give it out.
 
     A new session has all that its row says; an older one perhaps no longer: that is left to validate.
     """
-    issued = IssuedSession(session, token=token)
+    text = None if refresh_token is None else refresh_token.text()
+    issued = IssuedSession(session, token=token, refresh_token=text)
     if not is_new and (parts.guard.policy.narrows or session.granted):
         return issued
     idle = None if session.idle_timeout is None else round(session.idle_timeout * SECOND)
@@ -40,7 +48,7 @@ def hand_out(
     return issued
 
 
-def sign_again(parts: Parts, session_id: str) -> IssuedSession:
+def sign_again(parts: Parts, session_id: str, *, refresh_token: RefreshToken | None = None) -> IssuedSession:
     """Return a live session with a token of its present generation: as good as the one before, and beside it.
 
     Where the keys were rotated since, the row then names the key that signs now.
@@ -51,7 +59,7 @@ def sign_again(parts: Parts, session_id: str) -> IssuedSession:
         session = read_live(parts, session_id)
         token = parts.guard.issue(replace(session, kid=signer.kid), signer)
         if session.kid == signer.kid:
-            return hand_out(parts, session, token, revision=ring.revision)
+            return hand_out(parts, session, token, revision=ring.revision, refresh_token=refresh_token)
         try:
             with parts.change(durable=True) as change:
                 change.expect_revision(ring.revision)
@@ -60,7 +68,7 @@ def sign_again(parts: Parts, session_id: str) -> IssuedSession:
             parts.keychain.reload()
         else:
             if resigned is not None:
-                return hand_out(parts, resigned, token, revision=ring.revision)
+                return hand_out(parts, resigned, token, revision=ring.revision, refresh_token=refresh_token)
 
 
 def _resign(change: Change, session: Session, *, kid: str) -> Session | None:

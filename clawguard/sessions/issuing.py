@@ -225,8 +225,10 @@ class Issuing:
             else:
                 if made is not None:
                     return self._families.again(made.id)
-                issued = hand_out(self._parts, session, token, revision=ring.revision, is_new=True)
-                return IssuedSession(issued, token=token, refresh_token=first.text()) if first else issued
+                revision = ring.revision
+                return hand_out(
+                    self._parts, session, token, revision=revision, is_new=True, refresh_token=first
+                )
 
     def _insert(
         self, change: Change, row: dict[str, Any], session: Session, authority: Authority | None

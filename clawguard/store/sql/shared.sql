@@ -152,10 +152,6 @@ INSERT INTO refresh_tokens (session_id, digest, created_at) VALUES (:session_id,
 UPDATE refresh_tokens SET spent_at = :now, sealed = :sealed
 WHERE session_id = :session_id AND digest = :digest AND spent_at IS NULL RETURNING session_id;
 
--- name: refresh.wipe
--- Forget what a family has sealed.
-UPDATE refresh_tokens SET sealed = NULL WHERE session_id = :session_id AND sealed IS NOT NULL;
-
 -- name: refresh.any_stale
 -- Is there a seal whose grace is over?
 SELECT 1 FROM refresh_tokens WHERE sealed IS NOT NULL AND spent_at <= :before LIMIT 1;

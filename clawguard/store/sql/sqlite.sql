@@ -11,6 +11,11 @@ SELECT number, digest FROM migrations ORDER BY number;
 SELECT s.agent_id, s.role, s.task_type, s.scopes, s.grant_name
 FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, '$[1]');
 
+-- name: refresh.wipe
+-- Forget what a family has sealed; by the small index, for a family's spent tokens may be many.
+UPDATE refresh_tokens INDEXED BY refresh_tokens_sealed SET sealed = NULL
+WHERE session_id = :session_id AND sealed IS NOT NULL;
+
 -- name: session.claim_due
 -- Record the natural ends of a batch of due sessions, the longest due first.
 UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause

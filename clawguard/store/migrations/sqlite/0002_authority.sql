@@ -39,4 +39,4 @@ CREATE TABLE refresh_tokens (
     CHECK (sealed IS NULL OR spent_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX refresh_tokens_sealed ON refresh_tokens (spent_at) WHERE sealed IS NOT NULL;
+CREATE INDEX refresh_tokens_sealed ON refresh_tokens (session_id) WHERE sealed IS NOT NULL;
