@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["check_metadata", "check_progress", "check_text"]
+__all__ = ["check_flag", "check_metadata", "check_progress", "check_text"]
 
 _MAX_TEXT = 255
 _MAX_METADATA_BYTES = 16_384
@@ -21,6 +21,12 @@ def check_text(value: object, *, argument: str) -> str:
     if not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
         raise InvalidArgument(argument, f"must be 1 to {_MAX_TEXT} printable characters")
     return value
+
+
+def check_flag(value: object, *, argument: str) -> None:
+    """Raise InvalidArgument for what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InvalidArgument(argument, "must be True or False")
 
 
 def check_progress(progress: object) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
 from pydantic_core import to_json
 
 from clawguard.clock import SECOND, to_datetime
-from clawguard.errors import PolicyDenied
+from clawguard.errors import InvalidArgument, PolicyDenied
 from clawguard.scopes import ScopeSet, parse_scopes
 
 __all__ = [
@@ -321,7 +321,8 @@ class Decision(NamedTuple):
     def mask(self, record: Any) -> Any:
         """Return a copy of a record, or a list of them, with every masked field's value as `***`.
 
-        A dot leads into an object or into each of a list's. Raises PolicyDenied where it is a denial.
+        A dot leads into an object or into each of a list's. Raises PolicyDenied where it is a denial,
+        InvalidArgument for a record of anything but dicts, lists and plain values.
         """
         self.require()
         return _masked(record, self.masked_fields)
@@ -334,13 +335,18 @@ class Decision(NamedTuple):
 def _masked(value: Any, names: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [_masked(each, names) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    copy = {}
-    for name, each in value.items():
-        below = tuple(path[len(name) + 1 :] for path in names if path.startswith(f"{name}."))
-        copy[name] = MASK if name in names else _masked(each, below)
-    return copy
+    if isinstance(value, Mapping):
+        return {
+            name: MASK if name in names else _masked(each, _below(name, names))
+            for name, each in value.items()
+        }
+    if names and not isinstance(value, str | int | float | None):
+        raise InvalidArgument("record", f"holds a {type(value).__name__}, whose fields cannot be masked")
+    return value
+
+
+def _below(name: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(path[len(name) + 1 :] for path in names if path.startswith(f"{name}."))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection
 
 from clawguard.checks import check_text
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
+from clawguard.forks import call_around_fork
 from clawguard.guard.claims import Claims, load_model
 from clawguard.guard.keys import KeyRing, SigningKey
 from clawguard.guard.policy import Policy
@@ -47,6 +49,8 @@ class Guard:
         self._leeway = leeway
         self._ring = ring
         self._policy = policy or Policy.empty()
+        self._lock = threading.Lock()
+        call_around_fork(self)
         load_model()
 
     @property
@@ -71,9 +75,14 @@ class Guard:
 
     def replace(self, ring: KeyRing, policy: Policy) -> None:
         """Use others from now on, unless they are older; calls under way finish with those they have."""
-        if ring.revision >= self._ring.revision:
-            self._policy = policy
-            self._ring = ring
+        with self._lock:  # else a thread that loaded them earlier could put older ones back
+            if ring.revision >= self._ring.revision:
+                self._policy = policy
+                self._ring = ring
+
+    def after_fork(self) -> None:
+        """Make the lock anew in a forked child: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     def takes(self, audience: str) -> bool:
         """Tell whether an audience is on the allow-list."""

@@ -16,8 +16,9 @@ __all__ = ["PolicySource", "load_policy"]
 PolicySource = Policy | Mapping[str, Any] | str | os.PathLike[str]
 
 _MAX_BYTES = 262_144
+_MAX_LINE = 8_192
 _MAX_DEPTH = 16
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]")
+_HEADER = re.compile(r"\s*(\[\[?)([^\[\]#]+)\]")
 _KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
 _PART = re.compile(r"[\w-]+|\"([^\"]*)\"|'([^']*)'")
 
@@ -40,8 +41,9 @@ def load_policy(source: PolicySource) -> Policy:
     text = _read(Path(source))
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"the policy is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and deep nesting
+        said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else type(error).__name__
+        raise ConfigError(f"the policy is not TOML that can be read: {said}") from None
     return _check(tree, text=text)
 
 
@@ -54,8 +56,10 @@ def _read(path: Path) -> str:
         raise ConfigError(f"the policy cannot be read: {error.strerror}", hint=f"look at {path}") from None
     except UnicodeDecodeError:
         raise ConfigError("the policy is not UTF-8 text") from None
-    if len(data) > _MAX_BYTES:
-        raise ConfigError(f"the policy is over {_MAX_BYTES} bytes")
+    except ValueError:
+        raise InvalidArgument("policy", "holds characters that no file name has") from None
+    if len(data) > _MAX_BYTES or max(map(len, data.splitlines()), default=0) > _MAX_LINE:
+        raise ConfigError(f"the policy is over {_MAX_BYTES} bytes, or has a line over {_MAX_LINE}")
     return text
 
 
@@ -91,9 +95,13 @@ def _depth(value: Any) -> int:
 
 
 def _fault(key: Key, what: str, text: str | None) -> ConfigError:
-    shown = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in key).lstrip(".")
+    shown = "".join(f"[{each}]" if isinstance(each, int) else f".{_shown(each)}" for each in key).lstrip(".")
     where = "" if text is None else f"line {_line_of(text, key)}, "
     return ConfigError(f"the policy, {where}{shown or 'as a whole'}: {what}")
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 def _loose_ends(tree: dict[str, Any]) -> Iterator[tuple[Key, str]]:

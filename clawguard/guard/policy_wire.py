@@ -41,6 +41,11 @@ ScopeList = Annotated[list[str], BeforeValidator(_scopes)]
 SomeScopes = Annotated[list[str], BeforeValidator(_scopes), Field(min_length=1)]
 
 
+def all_are_none(model: BaseModel) -> bool:
+    """Tell whether a model says nothing at all."""
+    return all(getattr(model, name) is None for name in type(model).model_fields)
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -73,7 +78,7 @@ class ConditionModel(_Closed):
 
     @model_validator(mode="after")
     def _says_something(self) -> ConditionModel:
-        if not self.model_fields_set:
+        if all_are_none(self):
             raise ValueError("must hold at least one condition")
         return self
 

@@ -117,6 +117,7 @@ class Ends(NamedTuple):
     reason: str | None
     due_cause: str
     uses_left: int | None
+    version: int
 
 
 def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) -> dict[str, Any]:

@@ -54,21 +54,24 @@ class Families:
 
     def wipe(self) -> None:
         """Forget the sealed successors whose grace is over."""
-        before = self._parts.clock.now() - self._grace
-        if self._parts.store.read("refresh.any_stale", before=before):
+        if self._parts.store.read("refresh.any_stale", now=self._parts.clock.now()):
             with self._parts.change(durable=True) as change:
-                change.tx.run("refresh.wipe_stale", before=change.now - self._grace)
+                change.tx.run("refresh.wipe_stale", now=change.now)
 
     def again(self, session_id: str) -> IssuedSession:
         """Return a session that a repeated request names, with a new refresh token instead of the last."""
-        issued = sign_again(self._parts, session_id)
-        if issued.refresh_idle is None:
-            return issued
-        fresh = RefreshToken.new(session_id)
-        with self._parts.change(durable=True) as change:
-            change.tx.run("refresh.drop_unspent", session_id=session_id)
-            begin_family(change, fresh)
-        return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
+        while True:
+            fresh = RefreshToken.new(session_id)
+            issued = sign_again(self._parts, session_id)
+            if issued.refresh_idle is None:
+                return issued
+            with self._parts.change(durable=True) as change:
+                ends = ends_of(change, session_id)
+                if ends is not None and ends.cause is None and ends.generation == issued.generation:
+                    change.tx.run("refresh.wipe", session_id=session_id)
+                    change.tx.run("refresh.drop_unspent", session_id=session_id)
+                    begin_family(change, fresh)
+                    return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
 
     def _redeem(self, shown: RefreshToken) -> IssuedSession:
         while True:
@@ -76,15 +79,17 @@ class Families:
             rows = self._parts.store.read("refresh.get", **mark)
             if not rows:
                 raise TokenFault("refresh_unknown")
-            spent_at, sealed = rows[0]
+            spent_at, grace_until, sealed = rows[0]
             session = self._live(shown.session_id)
             if spent_at is None:
                 issued = self._rotate(session, shown)
                 if issued is not None:
                     return issued
-            elif sealed is not None and self._parts.clock.now() < spent_at + self._grace:
+            elif sealed is not None and self._parts.clock.now() < grace_until:
                 successor = shown.unseal(sealed)
-                return sign_again(self._parts, session.id, refresh_token=successor)
+                issued = sign_again(self._parts, session.id, refresh_token=successor)
+                if self._parts.store.read("refresh.get", **mark) == rows:
+                    return issued  # else the successor was redeemed meanwhile: look again
             else:
                 raise self._end_family(session)
 
@@ -132,7 +137,8 @@ class Families:
         """Claim the token and move the row; it is the successor of the one before, whose seal goes now."""
         change.tx.run("refresh.wipe", session_id=ahead.id)
         mark = {"session_id": shown.session_id, "digest": shown.digest()}
-        if change.one("refresh.spend", now=change.now, sealed=sealed, **mark) is None:
+        until = change.now + self._grace
+        if change.one("refresh.spend", now=change.now, until=until, sealed=sealed, **mark) is None:
             raise _Beaten
         row = set_generation(change, ahead)
         if row is None:
@@ -150,7 +156,7 @@ class Families:
             change.writer.append(
                 "token.reuse_detected",
                 session_id=session.id,
-                version=session.version,
+                version=ends.version,
                 agent_id=session.agent_id,
                 subject=session.subject,
                 workspace_id=session.workspace_id,

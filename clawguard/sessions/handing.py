@@ -79,7 +79,7 @@ def _resign(change: Change, session: Session, *, kid: str) -> Session | None:
     change.writer.append(
         "session.updated",
         session_id=session.id,
-        version=session.version + 1,
+        version=row[1],
         agent_id=session.agent_id,
         subject=session.subject,
         workspace_id=session.workspace_id,

@@ -317,7 +317,7 @@ def _asked_for(session: Session) -> tuple[object, ...]:
         session.idle_timeout,
         longest,
     )
-    return (*who, *what, session.grant_name)
+    return (*who, *what, session.grant_name, session.uses_left is None, session.refresh_idle is None)
 
 
 def _check_key(change: Change, row: dict[str, Any]) -> None:

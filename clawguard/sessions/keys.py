@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from clawguard.checks import check_flag
 from clawguard.clock import Clock, to_datetime
 from clawguard.errors import ClawguardError
 from clawguard.guard import Algorithm, Guard, KeyEncryptionKey, SigningKey
@@ -68,6 +69,8 @@ class Keys:
         token it signed ends with the cause `key`; where the store fails meanwhile, a later sweep records
         the rest. `algorithm` changes what the new keys sign with. With `dry_run` nothing changes.
         """
+        check_flag(emergency, argument="emergency")
+        check_flag(dry_run, argument="dry_run")
         wanted = algorithm or self._guard.ring.require_signer().algorithm
         fresh = [SigningKey.generate(wanted), SigningKey.generate(wanted)]
         if dry_run:

@@ -253,7 +253,7 @@ class SessionManager(Validation):
         DelegationRefused (scopes are never trimmed) and what `validate` raises.
         """
         return self._issuing.delegate(
-            authority_by(parent, self.validate),
+            authority_by(parent, self._identify),
             agent_id,
             scopes=scopes,
             ttl=ttl,

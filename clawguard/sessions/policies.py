@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
-from clawguard.errors import InvalidArgument
+from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.guard import Guard, Policy, PolicySource, load_policy
 from clawguard.sessions.change import Change
 from clawguard.sessions.keychain import Keychain
 
 __all__ = ["Policies"]
+
+_logger = logging.getLogger("clawguard.sessions")
 
 
 class Policies:
@@ -52,4 +55,7 @@ class Policies:
             change.tx.run("meta.bump")
             data = {"digest": policy.digest} | ({"previous": previous} if previous else {})
             change.writer.append("policy.changed", actor=actor, data=data)
-        self._keychain.catch_up()
+        try:
+            self._keychain.catch_up()
+        except ClawguardError as error:  # it is in force all the same: the next validate takes it up
+            _logger.error("the policy was put in force, but could not be read back yet: %s", error)

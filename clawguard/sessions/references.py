@@ -29,11 +29,11 @@ def session_id_of(session: SessionRef, *, argument: str = "session") -> str:
 
 
 def authority_by(
-    parent: str | Session | SessionContext, validate: Callable[[str], SessionContext]
+    parent: str | Session | SessionContext, identify: Callable[[str], SessionContext]
 ) -> Authority:
     """Return in whose name a delegation is asked: a token is the agent's word, a record the host's own."""
     if isinstance(parent, str):
-        parent = validate(parent)
+        parent = identify(parent)
     if isinstance(parent, SessionContext):
         return Authority(parent.session_id, parent.scopes, parent.generation)
     if isinstance(parent, Session):

@@ -86,7 +86,9 @@ def ends_within(
     if session.refresh_idle is None:
         end = max(present, token_end)
         return end, end
-    idle_end = now + round(session.refresh_idle * SECOND) if is_redeemed else token_end
+    idle_end = now + round(session.refresh_idle * SECOND)
+    if not is_redeemed:
+        idle_end = min(idle_end, token_end)
     end = max(present, min(idle_end, limit))
     return end, min(token_end, end)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
-from clawguard.checks import check_text
+from clawguard.checks import check_flag, check_text
 from clawguard.clock import to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.models import Ended
@@ -50,6 +50,7 @@ class Switches:
         """End in batches: see `SessionManager.revoke_where`."""
         why = optional_text(reason, argument="reason")
         picked = _picked(filters, everything=everything)
+        check_flag(dry_run, argument="dry_run")
         if dry_run:
             return self.count(picked)
         cause_id = self.new_cause()
@@ -62,6 +63,7 @@ class Switches:
         """End all of an agent in one transaction: see `SessionManager.revoke_all_for_agent`."""
         picked = _agent(agent_id, workspace_id)
         why = optional_text(reason, argument="reason")
+        check_flag(dry_run, argument="dry_run")
         if dry_run:
             return self.count(picked)
         cause_id = self.new_cause()
@@ -77,6 +79,7 @@ class Switches:
         """Forbid an agent sessions and end those it has: see `Agents.disable`."""
         picked = _agent(agent_id, workspace_id)
         why = optional_text(reason, argument="reason")
+        check_flag(dry_run, argument="dry_run")
         if dry_run:
             return self.count(picked)
         cause_id = self.new_cause()
@@ -91,6 +94,7 @@ class Switches:
     def enable(self, agent_id: str | uuid.UUID, *, workspace_id: str, dry_run: bool, actor: str) -> Ended:
         """Allow an agent sessions again: see `Agents.enable`."""
         picked = _agent(agent_id, workspace_id)
+        check_flag(dry_run, argument="dry_run")
         if dry_run:
             return Ended(0, None)
         cause_id = self.new_cause()
@@ -123,8 +127,7 @@ def _picked(filters: Mapping[str, Any], *, everything: bool) -> dict[str, Any]:
     unknown = filters.keys() - Filters.__annotations__.keys()
     if unknown:
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
-    if everything is not True and everything is not False:
-        raise InvalidArgument("everything", "must be True or False")
+    check_flag(everything, argument="everything")
     if everything and filters:
         raise InvalidArgument("everything", "stands alone", hint="leave it out, or the filters")
     if not everything and not filters:

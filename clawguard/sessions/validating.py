@@ -82,6 +82,10 @@ class Validation:
             self._parts.endings.spend(context)
         return context
 
+    def _identify(self, token: str) -> SessionContext:
+        """Return who shows a token, as `validate` does, but spend no use: what is asked may be refused."""
+        return self._check_token(token, audience=None, source=None, now=self._time()).context
+
     def authorize(
         self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
     ) -> Decision:

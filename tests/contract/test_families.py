@@ -21,6 +21,7 @@ from clawguard import (
     TokenSuperseded,
 )
 from clawguard.clock import to_datetime
+from clawguard.guard import RefreshToken
 from tests.clocks import FakeClock
 from tests.openers import open_manager, raw
 
@@ -331,3 +332,59 @@ def test_an_altered_seal_is_refused(tmp_path: Path, clock: FakeClock) -> None:
             database.execute("UPDATE refresh_tokens SET sealed = zeroblob(60) WHERE sealed IS NOT NULL")
         with pytest.raises(InvalidToken):
             redeem(manager, made)
+
+
+def test_a_repeat_within_the_grace_that_meets_the_successors_redeem_gets_nothing_newer(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    with open_manager(path, clock=clock) as thief, open_manager(path, clock=clock) as holder:
+        made = family(holder)
+        second = redeem(holder, made)
+        unseal = RefreshToken.unseal
+
+        def unseal_late(self: RefreshToken, sealed: bytes) -> RefreshToken:
+            monkeypatch.undo()
+            redeem(holder, second)
+            return unseal(self, sealed)
+
+        monkeypatch.setattr(RefreshToken, "unseal", unseal_late)
+        with pytest.raises(SessionEnded, match="reuse"):
+            redeem(thief, made)
+
+
+def test_a_repeated_request_leaves_no_way_to_the_token_it_replaced(manager: SessionManager) -> None:
+    lost = family(manager, request_id="one")
+    redeem(manager, lost)
+    found = family(manager, request_id="one")
+    assert found.generation == 2
+    with pytest.raises(SessionEnded, match="reuse"):
+        redeem(manager, lost)  # its answer was the token that has been replaced
+
+
+def test_a_repeated_request_asks_for_the_same(manager: SessionManager) -> None:
+    manager.create("a", scopes="x", request_id="one")
+    for more in ({"max_uses": 1}, {"refreshable": True}):
+        with pytest.raises(InvalidArgument, match="different request"):
+            manager.create("a", scopes="x", request_id="one", **more)  # type: ignore[arg-type]
+
+
+def test_each_process_keeps_to_the_grace_that_was_given(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "db" / "clawguard.db"
+    with (
+        open_manager(path, clock=clock, refresh_grace=60) as patient,
+        open_manager(path, clock=clock, refresh_grace=0) as strict,
+    ):
+        made = family(patient)
+        first = redeem(patient, made)
+        clock.advance(30)
+        strict.prune_expired()
+        assert redeem(strict, made).refresh_token == first.refresh_token
+
+
+def test_the_hosts_refresh_does_not_make_a_family_live_longer_than_a_redeem(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    made = family(manager, ttl=86_400)
+    clock.advance(60)
+    assert manager.refresh(made).expires_at == to_datetime(clock.at) + timedelta(seconds=3_600)

@@ -224,3 +224,22 @@ def test_limits_that_make_no_sense_are_refused(most: Any, at_limit: Any, match: 
         Limits.of(most, at_limit, 60)
     with pytest.raises(InvalidArgument, match=match):
         open_manager(max_sessions_per_agent=most, at_limit=at_limit)
+
+
+def test_a_delegation_spends_no_use_whether_it_is_refused_or_repeated(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x", max_uses=3)
+    for given in ({"agent_id": ""}, {"scopes": "X"}, {"scopes": "y"}, {"max_uses": None}):
+        asked: dict[str, Any] = {"agent_id": "b", "scopes": "x", "max_uses": 1, **given}
+        with pytest.raises((InvalidArgument, DelegationRefused)):
+            manager.delegate(made.token, asked.pop("agent_id"), **asked)
+    assert manager.get_session(made.id).uses_left == 3
+    for _ in range(3):
+        manager.delegate(made.token, "b", scopes="x", max_uses=1, request_id="one")
+    assert manager.get_session(made.id).uses_left == 2
+
+
+def test_a_session_without_uses_takes_no_place(capped: Any) -> None:
+    with capped(most=1) as manager:
+        made = manager.create("a", scopes="x", max_uses=1)
+        manager.delegate(made, "b", scopes="x", max_uses=1)
+        manager.create("a", scopes="x")

@@ -310,3 +310,20 @@ def test_the_policy_is_awaited_too(path: Path) -> None:
             assert manager.policy.is_empty
 
     asyncio.run(life())
+
+
+def test_a_policy_that_cannot_be_read_back_at_once_is_in_force_all_the_same(
+    managers: tuple[SessionManager, SessionManager], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = managers
+    calls = iter([False])
+
+    def catch_up() -> bool:
+        for answer in calls:
+            return answer
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(one._parts.keychain, "catch_up", catch_up)
+    one.reload_policy(CEILINGS)
+    monkeypatch.undo()
+    assert other.policy.digest == one.policy.digest == load_policy(CEILINGS).digest

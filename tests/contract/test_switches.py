@@ -210,3 +210,21 @@ def test_a_session_created_while_its_agent_is_disabled_does_not_survive(
         with pytest.raises(PolicyDenied):
             manager.create("a", scopes="x")
         assert manager.active_count() == 0
+
+
+@pytest.mark.parametrize("dry_run", [None, 0, "no"])
+def test_dry_run_is_true_or_false(manager: SessionManager, dry_run: Any) -> None:
+    manager.create("a", scopes="x")
+    calls: list[Callable[[], object]] = [
+        lambda: manager.revoke_where(agent_id="a", dry_run=dry_run),
+        lambda: manager.revoke_all_for_agent("a", dry_run=dry_run),
+        lambda: manager.agents.disable("a", dry_run=dry_run),
+        lambda: manager.agents.enable("a", dry_run=dry_run),
+        lambda: manager.keys.rotate(emergency=True, dry_run=dry_run),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgument, match="dry_run"):
+            call()
+    with pytest.raises(InvalidArgument, match="emergency"):
+        manager.keys.rotate(emergency=dry_run)
+    assert manager.active_count() == 1

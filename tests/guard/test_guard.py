@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from clawguard.clock import SECOND, to_datetime
 from clawguard.errors import ConfigError, InvalidArgument
-from clawguard.guard import Guard, KeyRing, Policy, RingKey, SigningKey, TokenFault
+from clawguard.guard import Guard, KeyRing, Policy, RingKey, SigningKey, TokenFault, load_policy
 from clawguard.models import Actor, Session
 from clawguard.scopes import ScopeSet
 from tests.guard.forge import AUDIENCE, ISSUER, JTI, NOW, PARENT, SESSION, ring_of, signer
@@ -140,3 +141,18 @@ def test_a_token_too_long_is_refused_with_the_argument() -> None:
     with pytest.raises(InvalidArgument) as caught:
         issue(guard(), session(scopes=scopes))
     assert caught.value.argument == "scopes"
+
+
+def test_no_thread_puts_older_rules_back() -> None:
+    """A thread that loaded them before another stored newer ones is held up in the middle of its check."""
+    old, new = KeyRing(2, [], None), KeyRing(3, [], None)
+    keeper = guard()
+    newer = load_policy({"roles": {"a": {}}})
+    late = threading.Thread(target=lambda: keeper.replace(old, Policy.empty()))
+    with keeper._lock:
+        late.start()
+        late.join(0.05)
+        assert late.is_alive()
+        keeper._policy, keeper._ring = newer, new
+    late.join(30)
+    assert (keeper.ring, keeper.policy) == (new, newer)

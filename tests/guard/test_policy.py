@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawguard.errors import PolicyDenied
+from clawguard.errors import InvalidArgument, PolicyDenied
 from clawguard.guard.policy import Member, Policy, authority_of, decide
 from clawguard.guard.policy_file import load_policy
 from clawguard.models import Decision
@@ -252,3 +252,11 @@ def test_taking_grants_away_only_narrows(first: Policy, second: Policy, line: tu
     bare = load_policy(first.to_dict() | {"grants": []})
     with_grants, without = authority_of(first, line)[-1], authority_of(bare, line)[-1]
     assert with_grants.missing(without) == ()
+
+
+def test_a_record_whose_fields_cannot_be_masked_is_not_given_out() -> None:
+    mask = rule("mask", "mask", when={"role": "clerk"}, fields=["email"])
+    decision = ask(load_policy({"rules": [rule("read"), mask]}), member("clerk"))
+    for record in (object(), [object()], iter([{"email": "a@b"}])):
+        with pytest.raises(InvalidArgument, match="cannot be masked"):
+            decision.mask(record)

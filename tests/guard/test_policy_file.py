@@ -178,3 +178,36 @@ def test_deep_nesting_is_refused_before_it_is_read() -> None:
         when = {"none": [when]}
     with pytest.raises(ConfigError, match="nested"):
         load_policy({"rules": [{"name": "a", "effect": "allow", "actions": "x", "when": when}]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = " + "[" * 5_000, "x = " + "{a=" * 2_000, "priority = " + "9" * 5_000, "a" * 9_000 + " = 1"],
+)
+def test_what_no_parser_should_be_given_is_one_error(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="the policy"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_what_no_file_can_be_called_is_a_bad_argument(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="policy"):
+        load_policy(name)
+
+
+def test_finding_the_line_of_a_fault_takes_no_longer_for_a_strange_file(path: Path) -> None:
+    path.write_text('x = """\n' + ("[" + " " * 8_000 + "\n") * 20 + '"""\n')
+    with pytest.raises(ConfigError, match="line 1, x"):
+        load_policy(path)
+
+
+def test_a_condition_that_says_nothing_is_no_condition() -> None:
+    with pytest.raises(ConfigError, match="at least one condition"):
+        load_policy({"rules": [{"name": "a", "effect": "allow", "actions": "*", "when": {"task": None}}]})
+
+
+def test_a_strange_name_is_shown_safely() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_policy({"a\nb": 2})
+    assert "\n" not in str(caught.value)

@@ -221,7 +221,8 @@ class Lives(RuleBasedStateMachine):
             return
         assert not over
         wanted = min(self.clock.at + (session.ttl if ttl is None else ttl * SECOND), session.ends_within())
-        session.end = max(session.end, wanted)
+        end = min(wanted, self.clock.at + IDLE) if session.is_family else wanted
+        session.end = max(session.end, end)
         session.token_end = min(wanted, session.end) if session.is_family else session.end
         session.generation += 1
         self.issue(made)

@@ -141,7 +141,7 @@ RETURNING {session_columns};
 
 -- name: refresh.get
 -- Read a refresh token by its session and its secret's digest.
-SELECT spent_at, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest;
+SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest;
 
 -- name: refresh.insert
 -- Add the next token of a family.
@@ -149,16 +149,16 @@ INSERT INTO refresh_tokens (session_id, digest, created_at) VALUES (:session_id,
 
 -- name: refresh.spend
 -- Spend a token; whoever comes second finds it spent.
-UPDATE refresh_tokens SET spent_at = :now, sealed = :sealed
+UPDATE refresh_tokens SET spent_at = :now, grace_until = :until, sealed = :sealed
 WHERE session_id = :session_id AND digest = :digest AND spent_at IS NULL RETURNING session_id;
 
 -- name: refresh.any_stale
 -- Is there a seal whose grace is over?
-SELECT 1 FROM refresh_tokens WHERE sealed IS NOT NULL AND spent_at <= :before LIMIT 1;
+SELECT 1 FROM refresh_tokens WHERE sealed IS NOT NULL AND grace_until <= :now LIMIT 1;
 
 -- name: refresh.wipe_stale
 -- Forget the seals whose grace is over.
-UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND spent_at <= :before;
+UPDATE refresh_tokens SET sealed = NULL WHERE sealed IS NOT NULL AND grace_until <= :now;
 
 -- name: refresh.drop_unspent
 -- Forget a family's token to be redeemed: another one takes its place.
@@ -193,7 +193,8 @@ UPDATE sessions SET uses_left = uses_left - :uses WHERE id = :id AND uses_left >
 -- name: agent.live
 -- The live sessions of an agent, the oldest first.
 SELECT id FROM sessions
-WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND ended_at IS NULL AND due_at > :now ORDER BY id;
+WHERE workspace_id = :workspace_id AND agent_id = :agent_id AND ended_at IS NULL AND due_at > :now
+    AND coalesce(uses_left, 1) > 0 ORDER BY id;
 
 -- name: session.has_children
 -- Probe for children that have not ended.
@@ -410,7 +411,7 @@ SELECT 1 FROM sessions WHERE ended_at IS NULL AND due_at <= :now LIMIT 1;
 
 -- name: session.ends
 -- Where a session's own end stands.
-SELECT generation, expires_at, due_at, cause, reason, due_cause, uses_left FROM sessions WHERE id = :id;
+SELECT generation, expires_at, due_at, cause, reason, due_cause, uses_left, version FROM sessions WHERE id = :id;
 
 -- name: validate.parent
 -- What a delegation needs of the parent.

@@ -30,12 +30,14 @@ ALTER TABLE sessions ADD COLUMN refresh_idle INTEGER CHECK (refresh_idle > 0);
 -- `digest` is SHA-256 of the secret. `sealed` is the successor, under this token's secret: for a moment, a lost
 -- answer may be asked for again.
 CREATE TABLE refresh_tokens (
-    session_id TEXT    NOT NULL,
-    digest     BLOB    NOT NULL CHECK (length(digest) = 32),
-    created_at INTEGER NOT NULL,
-    spent_at   INTEGER,
-    sealed     BLOB,
+    session_id  TEXT    NOT NULL,
+    digest      BLOB    NOT NULL CHECK (length(digest) = 32),
+    created_at  INTEGER NOT NULL,
+    spent_at    INTEGER,
+    grace_until INTEGER,
+    sealed      BLOB,
     PRIMARY KEY (session_id, digest),
+    CHECK ((spent_at IS NULL) = (grace_until IS NULL)),
     CHECK (sealed IS NULL OR spent_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
