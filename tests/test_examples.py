@@ -116,7 +116,7 @@ def test_delegation(tmp_path: Path) -> None:
         "writer lacks mail:send",
         "writer lacks docs:*",
         "lead: docs:* mail:send, 6 uses left, for user:ana",
-        "lead > writer: docs:read docs:write, 2 uses left, for user:ana",
+        "lead > writer: docs:read docs:write, 3 uses left, for user:ana",
         "lead > writer > reader: docs:read, 1 uses left, for user:ana",
         "reader acts for user:ana, below lead and writer",
         "session ended: uses",
