@@ -7,17 +7,16 @@ comes back shows that two hold the family, and ends it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from clawguard.clock import SECOND, to_datetime
+from clawguard.clock import SECOND
 from clawguard.errors import InvalidArgument, InvalidToken, SessionEnded, SessionNotFound
 from clawguard.guard import RefreshToken, TokenFault
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.change import Change, RevisionMoved, SessionDue
 from clawguard.sessions.handing import ends_of, hand_out, read_live, sign_again
 from clawguard.sessions.parts import Parts
-from clawguard.sessions.refreshing import ends_within, set_generation
+from clawguard.sessions.refreshing import next_of, set_generation
 
 __all__ = ["Families", "begin_family"]
 
@@ -104,17 +103,7 @@ class Families:
         parts = self._parts
         ring = parts.guard.ring
         signer = ring.require_signer()
-        now = parts.clock.now()
-        end, token_end = ends_within(parts, session, now=now, is_redeemed=True)
-        ahead = replace(
-            session,
-            generation=session.generation + 1,
-            jti=parts.new_id(now),
-            kid=signer.kid,
-            issued_at=to_datetime(now),
-            token_expires_at=to_datetime(token_end),
-            expires_at=to_datetime(end),
-        )
+        ahead = next_of(parts, session, kid=signer.kid, is_redeemed=True)
         token = parts.guard.issue(ahead, signer)
         successor = RefreshToken.new(session.id)
         sealed = shown.seal(successor) if self._grace else None

@@ -13,7 +13,7 @@ from clawguard.sessions.drafts import Ends, optional_duration
 from clawguard.sessions.handing import ends_of, hand_out, read_live
 from clawguard.sessions.parts import Parts
 
-__all__ = ["Refreshing", "ends_within", "set_generation"]
+__all__ = ["Refreshing", "next_of", "set_generation"]
 
 
 class Refreshing:
@@ -41,17 +41,7 @@ class Refreshing:
         """Sign the next generation, then compare and set; None when another came first or the keys moved."""
         ring = self._parts.guard.ring
         signer = ring.require_signer()
-        now = self._parts.clock.now()
-        end, token_end = ends_within(self._parts, session, now=now, ttl=asked)
-        ahead = replace(
-            session,
-            generation=session.generation + 1,
-            jti=self._parts.new_id(now),
-            kid=signer.kid,
-            issued_at=to_datetime(now),
-            token_expires_at=to_datetime(token_end),
-            expires_at=to_datetime(end),
-        )
+        ahead = next_of(self._parts, session, kid=signer.kid, ttl=asked)
         token = self._parts.guard.issue(ahead, signer)
         try:
             with self._parts.change(durable=True) as change:
@@ -69,8 +59,25 @@ class Refreshing:
         )
 
 
-def ends_within(
-    parts: Parts, session: Session, *, now: int, ttl: int | None = None, is_redeemed: bool = False
+def next_of(
+    parts: Parts, session: Session, *, kid: str, ttl: int | None = None, is_redeemed: bool = False
+) -> Session:
+    """Return the session as its next generation would be, to be signed and then set."""
+    now = parts.clock.now()
+    end, token_end = _ends_within(parts, session, now=now, ttl=ttl, is_redeemed=is_redeemed)
+    return replace(
+        session,
+        generation=session.generation + 1,
+        jti=parts.new_id(now),
+        kid=kid,
+        issued_at=to_datetime(now),
+        token_expires_at=to_datetime(token_end),
+        expires_at=to_datetime(end),
+    )
+
+
+def _ends_within(
+    parts: Parts, session: Session, *, now: int, ttl: int | None, is_redeemed: bool
 ) -> tuple[int, int]:
     """Return the session's next end and its next token's, in microseconds, within its own and its parent's.
 
