@@ -330,7 +330,7 @@ class SessionManager(Validation):
 
         It may be given new ones: `agents.disable` forbids that too.
         """
-        return self._switches.revoke_all_of(
+        return self._switches.end_agent(
             agent_id, workspace_id=workspace_id, dry_run=dry_run, reason=reason, actor=who_acts(actor)
         )
 

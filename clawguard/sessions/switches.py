@@ -57,38 +57,28 @@ class Switches:
         given = {"cause": "revoked", "reason": why, "actor": actor, "cause_id": cause_id}
         return Ended(sum(self.batches(picked, **given)), cause_id)
 
-    def revoke_all_of(
-        self, agent_id: str | uuid.UUID, *, workspace_id: str, dry_run: bool, reason: str | None, actor: str
+    def end_agent(
+        self,
+        agent_id: str | uuid.UUID,
+        *,
+        workspace_id: str,
+        dry_run: bool,
+        reason: str | None,
+        actor: str,
+        disables: bool = False,
     ) -> Ended:
-        """End all of an agent in one transaction: see `SessionManager.revoke_all_for_agent`."""
+        """End all of an agent, and forbid it new ones where that is asked, in one transaction."""
         picked = _agent(agent_id, workspace_id)
         why = optional_text(reason, argument="reason")
         check_flag(dry_run, argument="dry_run")
         if dry_run:
             return self.count(picked)
         cause_id = self.new_cause()
+        told: dict[str, Any] = {"reason": why, "actor": actor, "cause_id": cause_id}
         with self._parts.change(durable=True) as change:
-            count, _ = self._endings.end_matching(
-                change, picked, cause="agent", reason=why, actor=actor, cause_id=cause_id
-            )
-        return Ended(count, cause_id)
-
-    def disable(
-        self, agent_id: str | uuid.UUID, *, workspace_id: str, dry_run: bool, reason: str | None, actor: str
-    ) -> Ended:
-        """Forbid an agent sessions and end those it has: see `Agents.disable`."""
-        picked = _agent(agent_id, workspace_id)
-        why = optional_text(reason, argument="reason")
-        check_flag(dry_run, argument="dry_run")
-        if dry_run:
-            return self.count(picked)
-        cause_id = self.new_cause()
-        with self._parts.change(durable=True) as change:
-            if change.tx.run("agent.disable", now=change.now, reason=why, actor=actor, **picked):
-                change.writer.append("agent.disabled", reason=why, actor=actor, cause_id=cause_id, **picked)
-            count, _ = self._endings.end_matching(
-                change, picked, cause="agent", reason=why, actor=actor, cause_id=cause_id
-            )
+            if disables and change.tx.run("agent.disable", now=change.now, reason=why, actor=actor, **picked):
+                change.writer.append("agent.disabled", **told, **picked)
+            count, _ = self._endings.end_matching(change, picked, cause="agent", **told)
         return Ended(count, cause_id)
 
     def enable(self, agent_id: str | uuid.UUID, *, workspace_id: str, dry_run: bool, actor: str) -> Ended:
@@ -180,8 +170,13 @@ class Agents:
 
         With `dry_run` nothing changes, and `count` says how many would end.
         """
-        return self._switches.disable(
-            agent_id, workspace_id=workspace_id, dry_run=dry_run, reason=reason, actor=who_acts(actor)
+        return self._switches.end_agent(
+            agent_id,
+            workspace_id=workspace_id,
+            dry_run=dry_run,
+            reason=reason,
+            actor=who_acts(actor),
+            disables=True,
         )
 
     def enable(
