@@ -3,6 +3,7 @@
 ClawguardError
 ├── AccessDenied                 the caller is refused
 │   ├── InvalidToken             not a token of ours, whatever the fault
+│   │   └── InvalidProof         a bound token without the proof that its caller holds the key
 │   ├── TokenSuperseded          a newer token of the session exists
 │   ├── SessionEnded             genuine, but over: cause, reason
 │   ├── NoSession                no session is bound here
@@ -33,6 +34,7 @@ __all__ = [
     "DelegationRefused",
     "InsufficientScope",
     "InvalidArgument",
+    "InvalidProof",
     "InvalidToken",
     "KeyInUse",
     "LimitReached",
@@ -93,6 +95,22 @@ class InvalidToken(AccessDenied):
         super().__init__("the token is not valid", hint=hint)
 
 
+class InvalidProof(InvalidToken):
+    """Refuse what is shown beside a token: no proof where one is needed, an old one, one of another key.
+
+    As with a token, the fault itself goes to the audit event only.
+    """
+
+    code = "invalid_proof"
+
+    def __init__(self) -> None:
+        ClawguardError.__init__(
+            self,
+            "the proof beside the token is missing or not valid",
+            hint="a bound token needs a new proof with each request, see `clawguard.guard.ProofKey`",
+        )
+
+
 class TokenSuperseded(AccessDenied):
     """Refuse a token or record of an older generation than the session's current one."""
 
@@ -143,6 +161,7 @@ class InsufficientScope(AccessDenied):
         self.agent_id = agent_id
         self.required = required
         self.missing = missing
+        self.any_of = any_of
 
 
 class PolicyDenied(AccessDenied):

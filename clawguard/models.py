@@ -109,6 +109,7 @@ class Session:
     granted: bool
     uses_left: int | None
     refresh_idle: float | None
+    cnf: Mapping[str, str] | None
 
     @classmethod
     def from_tuple(cls, row: tuple[Any, ...]) -> Session:
@@ -132,6 +133,7 @@ class Session:
         values["delegable"] = bool(values["delegable"])
         values["granted"] = bool(values["granted"])
         values["metadata"] = json.loads(values["metadata"])
+        values["cnf"] = decode_cnf(values["cnf"])
         return cls(**values)
 
     def __eq__(self, other: object) -> bool:
@@ -146,6 +148,11 @@ class Session:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token's id as JSON-ready values; instants in ISO 8601."""
         return _json_ready(self, leave_out=("jti",))
+
+
+def decode_cnf(text: str | None) -> dict[str, str] | None:
+    """Return what a row's JSON text binds its tokens to: one thumbprint by its method, or None."""
+    return None if text is None else json.loads(text)
 
 
 def decode_actors(text: str) -> tuple[Actor, ...]:
@@ -236,8 +243,12 @@ class IssuedSession(Session):
         )
 
     def headers(self) -> dict[str, str]:
-        """Return the HTTP headers that carry the token (RFC 6750, 2.1)."""
-        return {"Authorization": f"Bearer {self._token}"}
+        """Return the HTTP header that carries the token (RFC 6750, 2.1; RFC 9449, 7.1).
+
+        One that is bound to a key needs a proof beside it, see `clawguard.guard.ProofKey.headers`.
+        """
+        scheme = "DPoP" if self.cnf is not None and "jkt" in self.cnf else "Bearer"
+        return {"Authorization": f"{scheme} {self._token}"}
 
     def environ(self) -> dict[str, str]:
         """Return the environment variables that hand the tokens to a child process."""

@@ -17,6 +17,7 @@ from clawguard.errors import (
     DelegationRefused,
     InsufficientScope,
     InvalidArgument,
+    InvalidProof,
     InvalidToken,
     KeyInUse,
     NoSession,
@@ -31,6 +32,7 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 EXAMPLES: list[ClawguardError] = [
     ClawguardError("broken"),
     InvalidToken(),
+    InvalidProof(),
     TokenSuperseded(),
     SessionEnded("revoked", "leaked"),
     NoSession(),

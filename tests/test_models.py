@@ -32,6 +32,7 @@ ROW: dict[str, Any] = {
     "granted": 0,
     "uses_left": None,
     "refresh_idle": None,
+    "cnf": None,
     "id": "0190d2a0-1111-7000-8000-000000000001",
     "version": 1,
     "generation": 2,

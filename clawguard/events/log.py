@@ -23,7 +23,7 @@ from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CLOCK_TOLERANCE = 5 * SECOND
 _STRETCH = 1_000
 _BEFORE_ALL = -(2**63)  # an entry slipped in below the first shows too
@@ -130,14 +130,16 @@ class EventLog:
         types: str | Sequence[str] | None = None,
         session_id: str | None = None,
         cause_id: str | None = None,
+        workspace_id: str | None = None,
         limit: int = 100,
     ) -> list[Event]:
         """Return the events after a number, in order, at most `limit` (1 to 1,000).
 
-        None of them is given out before a power-safe commit stands behind it.
+        None of them is given out before a power-safe commit stands behind it. What concerns the whole
+        database, such as its keys, is of no workspace.
         """
         _check_read(after=after, limit=limit)
-        filters, params = _filters(types=types, session_id=session_id, cause_id=cause_id)
+        filters, params = _filters(types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id)
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
             self._make_safe(rows[-1][0])
@@ -149,6 +151,7 @@ class EventLog:
         after: int | None = None,
         types: str | Sequence[str] | None = None,
         session_id: str | None = None,
+        workspace_id: str | None = None,
         timeout: Duration | None = None,
         poll: Duration = 0.1,
     ) -> Follower:
@@ -159,11 +162,15 @@ class EventLog:
         _check_read(after=after or 0, limit=1)
         patience = _seconds(timeout, argument="timeout")
         rest = microseconds(poll, argument="poll", least=0) / SECOND
-        _filters(types=types, session_id=session_id, cause_id=None)
+        _filters(types, session_id=session_id, workspace_id=workspace_id)
         start = self.last()[0] if after is None else after
 
-        def read(after: int) -> list[Event]:
-            return self.read(after=after, types=types, session_id=session_id, limit=_MAX_LIMIT)
+        def read(after: int) -> tuple[list[Event], int]:
+            head = self.last()[0]  # before the page, so that nothing which comes meanwhile is passed over
+            found = self.read(
+                after=after, types=types, session_id=session_id, workspace_id=workspace_id, limit=_MAX_LIMIT
+            )
+            return found, head
 
         return Follower(read, self._wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
 
@@ -220,7 +227,7 @@ class Follower:
 
     def __init__(
         self,
-        read: Callable[[int], list[Event]],
+        read: Callable[[int], tuple[list[Event], int]],
         wait: Callable[[float], None],
         closed: Callable[[], bool],
         *,
@@ -261,7 +268,10 @@ class Follower:
     def _fetch(self) -> bool:
         try:
             if not self._ready and not self._is_closed():
-                self._ready = self._read(self._after)[::-1]
+                found, head = self._read(self._after)
+                self._ready = found[::-1]
+                if not found:
+                    self._after = max(self._after, head)
         except StoreUnavailable:
             if not self._is_closed():
                 raise
@@ -289,9 +299,7 @@ def _check_read(*, after: int, limit: int) -> None:
         raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
 
 
-def _filters(
-    *, types: str | Sequence[str] | None, session_id: str | None, cause_id: str | None
-) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _filters(types: str | Sequence[str] | None, **ids: str | None) -> tuple[tuple[str, ...], dict[str, Any]]:
     filters: list[str] = []
     params: dict[str, Any] = {}
     if types is not None:
@@ -301,9 +309,8 @@ def _filters(
         wanted = frozenset[str]().union(*(matching_types(each, argument="types") for each in patterns))
         filters.append("of_types")
         params["types"] = json.dumps(sorted(wanted))
-    for name, value in (("session", session_id), ("cause", cause_id)):
+    for name, value in ids.items():
         if value is not None:
-            filters.append(f"of_{name}")
-            text = str(value) if isinstance(value, uuid.UUID) else value
-            params[f"{name}_id"] = check_text(text, argument=f"{name}_id")
+            filters.append(f"of_{name.removesuffix('_id')}")
+            params[name] = check_text(str(value) if isinstance(value, uuid.UUID) else value, argument=name)
     return tuple(filters), params

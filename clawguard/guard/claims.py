@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +28,7 @@ class Claims(NamedTuple):
     """Hold the claims of one token; times are whole seconds since 1970.
 
     `actors` are those above the acting agent, root first; the agent itself is `client_id` in `session_id`.
+    `cnf` says which key or certificate the token is bound to (RFC 7800), None for a bearer token.
     """
 
     issuer: str
@@ -42,6 +44,7 @@ class Claims(NamedTuple):
     generation: int
     kid: str
     actors: tuple[Actor, ...] = ()
+    cnf: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Claims(session_id={self.session_id!r}, client_id={self.client_id!r}, kid={self.kid!r})"
@@ -63,6 +66,8 @@ class Claims(NamedTuple):
         }
         if self.actors:
             claims["act"] = _nest((*self.actors, Actor(self.client_id, self.session_id)))
+        if self.cnf is not None:
+            claims["cnf"] = dict(self.cnf)
         return claims
 
 
@@ -85,6 +90,7 @@ def read_claims(claims: dict[str, Any], *, kid: str) -> Claims:
         scopes=scopes,
         generation=wire.gen,
         actors=actors,
+        cnf=claims.get("cnf"),
         kid=kid,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["FAULTS", "Fault", "TokenFault"]
+__all__ = ["FAULTS", "Fault", "ProofFault", "TokenFault"]
 
 Fault = Literal[
     "too_long",
@@ -34,6 +34,17 @@ Fault = Literal[
     "refresh_form",
     "refresh_unknown",
     "refresh_seal",
+    "proof_missing",
+    "proof_unbound",
+    "proof_form",
+    "proof_header",
+    "proof_key",
+    "proof_binding",
+    "proof_claims",
+    "proof_request",
+    "proof_time",
+    "proof_token",
+    "proof_replayed",
 ]
 
 FAULTS: tuple[str, ...] = get_args(Fault)
@@ -49,3 +60,7 @@ class TokenFault(Exception):
     def __init__(self, reason: Fault) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ProofFault(TokenFault):
+    """Refuse the proof beside a token that is genuine itself."""

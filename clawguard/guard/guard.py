@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from clawguard.checks import check_text
 from clawguard.clock import SECOND
@@ -13,6 +13,7 @@ from clawguard.forks import call_around_fork
 from clawguard.guard.claims import Claims, load_model
 from clawguard.guard.keys import KeyRing, SigningKey
 from clawguard.guard.policy import Policy
+from clawguard.guard.proofs import Proof, ProofId, check_proof
 from clawguard.guard.tokens import decode, encode
 from clawguard.models import Session
 
@@ -84,9 +85,9 @@ class Guard:
         """Make the lock anew in a forked child: a thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def takes(self, audience: str) -> bool:
-        """Tell whether an audience is on the allow-list."""
-        return audience in self._audiences
+    def takes(self, audience: str, *, meant: str | None) -> bool:
+        """Tell whether an audience is the one that is meant, or any on the allow-list where None is named."""
+        return audience in self._audiences if meant is None else audience == self.check_audience(meant)
 
     def check_audience(self, audience: str | None) -> str:
         """Return the audience, or the guard's own for None; raise InvalidArgument off the allow-list."""
@@ -116,6 +117,15 @@ class Guard:
         wanted = self.check_audience(audience)
         return decode(token, self._ring, issuer=self._issuer, audience=wanted, now=now, leeway=self._leeway)
 
+    def check_proof(
+        self, proof: Proof | None, cnf: Mapping[str, str] | None, *, token: str | None, now: int
+    ) -> ProofId | None:
+        """Hold a proof against what a token is bound to; return what must not come a second time.
+
+        `token` is None where a refresh token is shown; `now` is in microseconds. Raises ProofFault.
+        """
+        return check_proof(proof, cnf, token=token, now=now, leeway=self._leeway)
+
     def _claims(self, session: Session) -> Claims:
         issued_at = math.floor(session.issued_at.timestamp())
         return Claims(
@@ -131,5 +141,6 @@ class Guard:
             scopes=session.scopes,
             generation=session.generation,
             actors=session.actors,
+            cnf=session.cnf,
             kid=session.kid,
         )

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.claims import Claims, check_claims, read_claims
-from clawguard.guard.encoding import b64decode, b64encode, compact_json, parse_object
+from clawguard.guard.encoding import b64encode, compact_json, parse_object
 from clawguard.guard.faults import TokenFault
+from clawguard.guard.jws import MAX_TOKEN, octets, read_payload, split
 from clawguard.guard.keys import KeyRing, SigningKey, VerifyingKey
 
-__all__ = ["MAX_TOKEN", "Claims", "TokenFault", "decode", "encode"]
+__all__ = ["Claims", "TokenFault", "decode", "encode"]
 
-MAX_TOKEN = 8_192  # bytes; what most HTTP servers take as one header line
-
-_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 _KID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068, 4; RFC 7515, 4.1.9
 _ARGUMENTS = {"lifetime": "ttl", "scope": "scopes", "actors": "actors"}
@@ -57,51 +54,12 @@ def decode(token: str, ring: KeyRing, *, issuer: str, audience: str, now: int, l
     `now` and `leeway` are in microseconds; the leeway serves `nbf` and `iat` alone. A past `exp` is no fault:
     the caller answers for ended sessions. Raises TokenFault, and nothing else for any text.
     """
-    parts = _split(token)
-    key = _find_key(parts.header, ring, now=now)
-    signature = _octets(parts.signature)
-    payload = _octets(parts.payload)
-    if not key.verify(parts.signing_input, signature):
-        raise TokenFault("signature")
-    named = parse_object(payload)
-    if named is None:
-        raise TokenFault("claims_json")
-    claims = read_claims(named, kid=key.kid)
+    segments = split(token)
+    key = _find_key(segments.header, ring, now=now)
+    claims = read_claims(read_payload(segments, key), kid=key.kid)
     _check_reader(claims, issuer, audience)
     _check_begun(claims, now + leeway)
     return claims
-
-
-class _Parts(NamedTuple):
-    header: bytes
-    payload: bytes
-    signature: bytes
-    signing_input: bytes
-
-
-def _split(token: object) -> _Parts:
-    """Return the three segments, none of them empty, of the characters that base64url has."""
-    if not isinstance(token, str):
-        raise TokenFault("characters")
-    if len(token) > MAX_TOKEN:
-        raise TokenFault("too_long")
-    if not token.isascii():
-        raise TokenFault("characters")
-    raw = token.encode()
-    if raw.translate(None, _CHARACTERS):
-        raise TokenFault("characters")
-    segments = raw.split(b".")
-    if len(segments) != 3 or not all(segments):
-        raise TokenFault("segments")
-    header, payload, signature = segments
-    return _Parts(header, payload, signature, raw[: -len(signature) - 1])
-
-
-def _octets(segment: bytes) -> bytes:
-    data = b64decode(segment)
-    if data is None:
-        raise TokenFault("base64")
-    return data
 
 
 def _find_key(header: bytes, ring: KeyRing, *, now: int) -> VerifyingKey:
@@ -117,7 +75,7 @@ def _find_key(header: bytes, ring: KeyRing, *, now: int) -> VerifyingKey:
 @lru_cache(maxsize=64)
 def _parse_header(segment: bytes) -> tuple[str, str]:
     """Return `alg` and `kid`, parsed once for all tokens of a key; the key itself is not kept here."""
-    header = parse_object(_octets(segment))
+    header = parse_object(octets(segment))
     if header is None:
         raise TokenFault("header_json")
     if header.keys() != {"alg", "kid", "typ"} or not all(isinstance(value, str) for value in header.values()):

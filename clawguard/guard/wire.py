@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clawguard.checks import check_text
 
-__all__ = ["AccessClaims", "ActorClaim"]
+__all__ = ["AccessClaims", "ActorClaim", "ConfirmationClaim"]
 
 
 def _text(value: str) -> str:
@@ -17,6 +17,7 @@ def _text(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_text)]
 Uuid = Annotated[str, Field(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Thumbprint = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]  # of 32 bytes
 Seconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 
@@ -30,6 +31,19 @@ class ActorClaim(_Closed):
     sub: str
     sid: Uuid
     act: ActorClaim = Field(default=None)  # type: ignore[assignment]  # a default is not validated: null is refused
+
+
+class ConfirmationClaim(_Closed):
+    """Hold the thumbprint of a token's key (RFC 9449, 6.1) or of its certificate (RFC 8705, 3.1)."""
+
+    jkt: Thumbprint = Field(default=None)  # type: ignore[assignment]
+    x5t: Thumbprint = Field(default=None, alias="x5t#S256")  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _one(self) -> ConfirmationClaim:
+        if len(self.model_fields_set) != 1:
+            raise ValueError
+        return self
 
 
 class AccessClaims(_Closed):
@@ -47,3 +61,4 @@ class AccessClaims(_Closed):
     scope: str
     gen: Annotated[int, Field(ge=1, lt=2**53)]
     act: ActorClaim = Field(default=None)  # type: ignore[assignment]
+    cnf: ConfirmationClaim = Field(default=None)  # type: ignore[assignment]

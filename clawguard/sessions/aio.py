@@ -1,6 +1,7 @@
 """The same manager, awaited: keyed reads run inline, the rest takes one hop to a worker thread.
 
-A row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself. A write
+A row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself, but with a
+proof, which is written down. A write
 that was begun is never torn: a cancelled create or delegate ends what it made, a cancelled refresh
 supersedes it. Names, parameters and docstrings are those of the plain class, by construction.
 """
@@ -74,6 +75,18 @@ def _hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
     @functools.wraps(method)
     async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.shield(asyncio.to_thread(method, self._plain, *args, **kwargs))
+
+    return call
+
+
+def _inline_or_hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
+    """Await a method that takes microseconds, but writes where it is given a proof: then it takes a hop."""
+    inline, hop = _inline(method), _hop(method)
+
+    @functools.wraps(method)
+    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        awaited = inline if kwargs.get("proof") is None else hop
+        return await awaited(self, *args, **kwargs)
 
     return call
 
@@ -152,7 +165,7 @@ class AsyncVerifier:
         return self._plain.events
 
     use = _direct(Verifier.use)
-    validate = _inline(Verifier.validate)
+    validate = _inline_or_hop(Verifier.validate)
     recheck = _inline(Verifier.recheck)
     authorize = _inline(Verifier.authorize)
     inspect = _inline(Verifier.inspect)
@@ -325,7 +338,7 @@ class AsyncSessionManager:
     delegate = _hop_or_undo(SessionManager.delegate, SessionManager.end)
     refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
     redeem = _hop(SessionManager.redeem)
-    validate = _inline(SessionManager.validate)
+    validate = _inline_or_hop(SessionManager.validate)
     recheck = _inline(SessionManager.recheck)
     authorize = _inline(SessionManager.authorize)
     reload_policy = _hop(SessionManager.reload_policy)

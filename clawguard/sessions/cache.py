@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
 
 from cachetools import TTLCache
 
@@ -23,10 +24,11 @@ _LONGEST = 3_600 * SECOND
 class CacheEntry:
     """Hold what one token was found to mean, and the version of its row and the revision it was found at.
 
-    `is_counted` says that each use is taken from the row's.
+    `is_counted` says that each use is taken from the row's, `cnf` what the token is bound to.
     """
 
     __slots__ = (
+        "cnf",
         "context",
         "ends_at",
         "is_counted",
@@ -47,6 +49,7 @@ class CacheEntry:
         touch_every: int,
         source: str | None,
         is_counted: bool,
+        cnf: Mapping[str, str] | None,
     ) -> None:
         self.context = context
         self.version = version
@@ -56,6 +59,7 @@ class CacheEntry:
         self.next_touch = 0
         self.source = source
         self.is_counted = is_counted
+        self.cnf = cnf
 
 
 def digest_of(token: str) -> bytes:

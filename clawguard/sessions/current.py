@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from clawguard.checks import check_text
 from clawguard.errors import ClawguardError, InvalidArgument, NoSession
+from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 
@@ -25,7 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Validator(Protocol):
     """Check tokens and contexts against their rows."""
 
-    def validate(self, token_or_context: str | SessionContext, /, *, require: Scopes = ...) -> SessionContext:
+    def validate(
+        self, token_or_context: str | SessionContext, /, *, require: Scopes = ..., proof: Proof | None = ...
+    ) -> SessionContext:
         """Return the context as it now stands, or raise."""
 
     def recheck(self, context: SessionContext, /) -> None:
@@ -110,18 +113,25 @@ class Use:
         token: str | SessionContext,
         *,
         require: Scopes,
+        proof: Proof | None = None,
         finish: Callable[[SessionContext], object] | None = None,
     ) -> None:
         self._validator = validator
         self._token = token
         self._require = parse_scopes(require, argument="require")
+        self._proof = proof
         self._finish = finish
         self._resets: list[Token[_Binding | None]] = []
         self._context: SessionContext | None = None
         self._refusal: ClawguardError | None = None
 
     def __enter__(self) -> SessionContext:
-        context = self._validator.validate(self._token, require=self._require)
+        return self._bind(self._validate())
+
+    def _validate(self) -> SessionContext:
+        return self._validator.validate(self._token, require=self._require, proof=self._proof)
+
+    def _bind(self, context: SessionContext) -> SessionContext:
         self._context = context
         self._resets.append(_bound.set(_Binding(context, self._validator)))
         return context
@@ -134,7 +144,8 @@ class Use:
             self._finish(self._context)
 
     async def __aenter__(self) -> SessionContext:
-        context = self.__enter__()
+        is_written = self._proof is not None  # a write may wait, and must not hold up the loop
+        context = self._bind(await asyncio.to_thread(self._validate) if is_written else self._validate())
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
         self._watcher = asyncio.create_task(self._watch(context))

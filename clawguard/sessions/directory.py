@@ -16,7 +16,7 @@ from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.models import STATES, Page, Session
 from clawguard.sessions.change import Change
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
-from clawguard.sessions.references import SessionRef, session_id_of
+from clawguard.sessions.references import SessionRef, find_id
 from clawguard.store import Store
 
 __all__ = ["Directory"]
@@ -28,20 +28,19 @@ _FILTERS = ("agent_id", "subject", "role", "state", "channel_id", "room_id", "se
 
 
 class Directory:
-    """Read sessions. Every listing is of one workspace and newest first."""
+    """Read sessions. Every listing is of one workspace and newest first.
+
+    What takes an id may be held to a workspace: then a session of another is as unknown as none.
+    """
 
     def __init__(self, store: Store, change: Callable[..., Change], *, clock: Clock) -> None:
         self._store = store
         self._change = change
         self._clock = clock
 
-    def get(self, session: SessionRef) -> Session:
+    def get(self, session: SessionRef, *, workspace_id: str | None = None) -> Session:
         """Return the session as it is now, ended or not; SessionNotFound for an unknown id."""
-        session_id = session_id_of(session)
-        rows = self._store.read("session.get", id=session_id)
-        if not rows:
-            raise SessionNotFound(session_id)
-        return Session.from_tuple(rows[0])
+        return self._line("session.get", session, workspace_id)[0]
 
     def find(self, *, key: str, workspace_id: str = DEFAULT_WORKSPACE) -> Session | None:
         """Return the live session that holds a key, or None."""
@@ -103,18 +102,20 @@ class Directory:
         """Return the newest session that a page would list, or None."""
         return next(iter(self.page(**filters, limit=1).items), None)
 
-    def children(self, /, session: SessionRef, **filters: Any) -> Page[Session]:
+    def children(
+        self, /, session: SessionRef, *, workspace_id: str | None = None, **filters: Any
+    ) -> Page[Session]:
         """Return a page of a session's own children."""
-        parent = self.get(session)
+        parent = self.get(session, workspace_id=workspace_id)
         return self.page(workspace_id=parent.workspace_id, parent_id=parent.id, **filters)
 
-    def tree(self, session: SessionRef) -> tuple[Session, ...]:
+    def tree(self, session: SessionRef, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session and everything below it, parents before children."""
-        return self._line("session.tree", session)
+        return self._line("session.tree", session, workspace_id)
 
-    def lineage(self, session: SessionRef) -> tuple[Session, ...]:
+    def lineage(self, session: SessionRef, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session's ancestors and itself, the root first."""
-        return self._line("session.lineage", session)
+        return self._line("session.lineage", session, workspace_id)
 
     def purge(
         self,
@@ -151,8 +152,8 @@ class Directory:
                 change.writer.append("session.purged", workspace_id=workspace_id, data={"count": count})
         return count
 
-    def _line(self, statement: str, session: SessionRef) -> tuple[Session, ...]:
-        session_id = session_id_of(session)
+    def _line(self, statement: str, session: SessionRef, workspace_id: str | None) -> tuple[Session, ...]:
+        session_id = find_id(self._store, session, workspace_id=workspace_id)
         rows = self._store.read(statement, id=session_id)
         if not rows:
             raise SessionNotFound(session_id)

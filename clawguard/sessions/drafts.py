@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from clawguard.checks import check_metadata, check_text
 from clawguard.clock import LONGEST, microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
-from clawguard.guard import Member, Policy, authority_of
+from clawguard.guard import Member, Policy, authority_of, check_cnf
 from clawguard.models import Actor, JSONObject, decode_actors, encode_actors
 from clawguard.scopes import ScopeSet, parse_scopes
 from clawguard.sessions.change import Change
@@ -101,6 +101,7 @@ class Parent(NamedTuple):
     granted: int
     uses_left: int | None
     refresh_idle: int | None
+    cnf: str | None
 
     def member(self) -> Member:
         """Return the parent as the policy reckons with it."""
@@ -207,7 +208,9 @@ def role_and_task(asked: dict[str, Any], parent: Parent, policy: Policy) -> dict
     return {"role": role, "task_type": asked["task_type"] or parent.task_type}
 
 
-def check_delegation(parent: Parent, authority: Authority, *, uses: int | None, refreshable: bool) -> None:
+def check_delegation(
+    parent: Parent, authority: Authority, *, uses: int | None, refreshable: bool, cnf: str | None
+) -> None:
     """Raise what refuses any delegation by this parent, whatever is asked."""
     if authority.generation is not None and parent.generation != authority.generation:
         raise TokenSuperseded
@@ -219,6 +222,8 @@ def check_delegation(parent: Parent, authority: Authority, *, uses: int | None, 
         raise DelegationRefused("the parent has no refresh token", hint="create it with refreshable=True")
     if parent.uses_left is not None and uses is None:
         raise DelegationRefused("the parent's uses are counted", hint="give the child max_uses=")
+    if parent.cnf is not None and cnf is None:
+        raise DelegationRefused("the parent is bound to a key", hint="bind the child to its own: cnf=")
 
 
 def widened_by(
@@ -290,6 +295,7 @@ def check_given(
     name: str | None,
     delegable: bool,
     metadata: JSONObject | None,
+    cnf: Mapping[str, str] | None,
     **labels: Unpack[Labels],
 ) -> dict[str, Any]:
     """Return the columns that a caller may fill as they like, checked; TypeError for an unknown label."""
@@ -305,6 +311,7 @@ def check_given(
         **{label: optional_text(value, argument=label) for label, value in texts.items()},
         "delegable": int(delegable),
         "metadata": check_metadata(metadata),
+        "cnf": check_cnf(cnf),
     }
 
 

@@ -43,18 +43,17 @@ class Endings:
                 _require_known(change, session_id)
         return ended
 
-    def spend(self, context: SessionContext) -> None:
-        """Take one use of a session, in a power-safe compare-and-set; the last one ends it.
+    def spend_in(self, change: Change, context: SessionContext) -> None:
+        """Take one use of a session, in a power-safe change that is under way; the last one ends it.
 
         Raises SessionEnded, TokenSuperseded or InvalidToken where there is none to take any more.
         """
-        with self._change(durable=True) as change:
-            mark = {"id": context.session_id, "generation": context.generation, "now": change.now}
-            left = change.one("session.spend", **mark)
-            if left is None:
-                raise _why_unspent(change, context)
-            if left[0] == 0:
-                self.end_in(change, context.session_id, cause="uses", reason=None, actor=None)
+        mark = {"id": context.session_id, "generation": context.generation, "now": change.now}
+        left = change.one("session.spend", **mark)
+        if left is None:
+            raise _why_unspent(change, context)
+        if left[0] == 0:
+            self.end_in(change, context.session_id, cause="uses", reason=None, actor=None)
 
     def settle(self, session_id: str) -> SessionEnded:
         """Record the natural end of a session that is due, and return the refusal that answers for it."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from clawguard.clock import SECOND
-from clawguard.errors import InvalidArgument, InvalidToken, SessionEnded, SessionNotFound
-from clawguard.guard import RefreshToken, TokenFault
+from clawguard.errors import InvalidArgument, InvalidProof, InvalidToken, SessionEnded, SessionNotFound
+from clawguard.guard import Proof, ProofFault, ProofId, RefreshToken, TokenFault
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.change import Change, RevisionMoved, SessionDue
 from clawguard.sessions.handing import ends_of, hand_out, read_live, sign_again
 from clawguard.sessions.parts import Parts
+from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.refreshing import next_of, set_generation
 
 __all__ = ["Families", "begin_family"]
@@ -41,14 +42,18 @@ class Families:
         self._parts = parts
         self._grace = grace
 
-    def redeem(self, text: str) -> IssuedSession:
+    def redeem(self, text: str, proof: Proof | None) -> IssuedSession:
         """Redeem: see `SessionManager.redeem`."""
         if not isinstance(text, str):
             raise InvalidArgument("refresh_token", "must be a refresh token", hint="`session.refresh_token`")
+        is_proof = False
         try:
-            return self._redeem(RefreshToken.parse(text))
+            return self._redeem(RefreshToken.parse(text), proof)
         except TokenFault as fault:
             self._parts.recorder.rejected(source=None, reason=fault.reason)
+            is_proof = isinstance(fault, ProofFault)
+        if is_proof:
+            raise InvalidProof
         raise InvalidToken(hint="redeem() takes the text in `IssuedSession.refresh_token`")
 
     def wipe(self) -> None:
@@ -72,7 +77,7 @@ class Families:
                     begin_family(change, fresh)
                     return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
 
-    def _redeem(self, shown: RefreshToken) -> IssuedSession:
+    def _redeem(self, shown: RefreshToken, proof: Proof | None) -> IssuedSession:
         while True:
             mark = {"session_id": shown.session_id, "digest": shown.digest()}
             rows = self._parts.store.read("refresh.get", **mark)
@@ -81,16 +86,28 @@ class Families:
             spent_at, grace_until, sealed = rows[0]
             session = self._live(shown.session_id)
             if spent_at is None:
-                issued = self._rotate(session, shown)
+                issued = self._rotate(session, shown, self._check(session, proof))
                 if issued is not None:
                     return issued
             elif sealed is not None and self._parts.clock.now() < grace_until:
+                proof_id = self._check(session, proof)
                 successor = shown.unseal(sealed)
                 issued = sign_again(self._parts, session.id, refresh_token=successor)
                 if self._parts.store.read("refresh.get", **mark) == rows:
+                    self._remember(proof_id)
                     return issued  # else the successor was redeemed meanwhile: look again
             else:
                 raise self._end_family(session)
+
+    def _check(self, session: Session, proof: Proof | None) -> ProofId | None:
+        """Hold a proof against what the session is bound to: only its holder may go on."""
+        parts = self._parts
+        return parts.guard.check_proof(proof, session.cnf, token=None, now=parts.clock.now())
+
+    def _remember(self, proof_id: ProofId | None) -> None:
+        if proof_id is not None:
+            with self._parts.change(durable=True) as change:
+                remember_proof(change, proof_id)
 
     def _live(self, session_id: str) -> Session:
         try:
@@ -98,7 +115,9 @@ class Families:
         except SessionNotFound:
             raise TokenFault("unknown_session") from None
 
-    def _rotate(self, session: Session, shown: RefreshToken) -> IssuedSession | None:
+    def _rotate(
+        self, session: Session, shown: RefreshToken, proof_id: ProofId | None
+    ) -> IssuedSession | None:
         """Spend the token and advance the session in one transaction; None when another came first."""
         parts = self._parts
         ring = parts.guard.ring
@@ -112,6 +131,8 @@ class Families:
                 change.expect_revision(ring.revision)
                 row = self._spend(change, shown, ahead, sealed=sealed)
                 begin_family(change, successor)
+                if proof_id is not None:
+                    remember_proof(change, proof_id)
         except RevisionMoved:
             parts.keychain.reload()
             return None

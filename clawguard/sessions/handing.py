@@ -43,6 +43,7 @@ def hand_out(
         touch_every=touch_every(idle),
         source=session.last_source,
         is_counted=session.uses_left is not None,
+        cnf=session.cnf,
     )
     parts.cache.put(digest_of(token), entry)
     return issued

@@ -166,7 +166,7 @@ class Issuing:
 
         def draft(policy: Policy) -> Draft:
             parent = self._read_parent(authority.session_id)
-            check_delegation(parent, authority, uses=uses, refreshable=refreshable)
+            check_delegation(parent, authority, uses=uses, refreshable=refreshable, cnf=asked["cnf"])
             named = role_and_task(asked, parent, policy)
             check_role_and_task(policy, **named)
             child = Member(agent, named["role"], named["task_type"], wanted, grant_name)
@@ -317,7 +317,8 @@ def _asked_for(session: Session) -> tuple[object, ...]:
         session.idle_timeout,
         longest,
     )
-    return (*who, *what, session.grant_name, session.uses_left is None, session.refresh_idle is None)
+    limits = (session.uses_left is None, session.refresh_idle is None)
+    return (*who, *what, session.grant_name, session.cnf, *limits)
 
 
 def _check_key(change: Change, row: dict[str, Any]) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import uuid
-from collections.abc import Callable, Collection
-from types import TracebackType
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, TypeVar, Unpack, overload
 
 from clawguard.clock import SECOND, Clock, Duration, microseconds
-from clawguard.events.log import EventLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
-from clawguard.guard import KekSource, Policy, PolicySource, load_policy
-from clawguard.models import Ended, IssuedSession, JSONObject, Session, SessionContext
+from clawguard.guard import KekSource, Policy, PolicySource, Proof
+from clawguard.models import Cause, Ended, IssuedSession, JSONObject, Session, SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.current import Use, who_acts
@@ -23,10 +21,10 @@ from clawguard.sessions.families import Families
 from clawguard.sessions.issuing import AtLimit, Issuing, Limits
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
-from clawguard.sessions.policies import Policies
-from clawguard.sessions.references import SessionRef, authority_by, session_id_of
+from clawguard.sessions.policies import Given, Policies
+from clawguard.sessions.proofs import forget_proofs
+from clawguard.sessions.references import SessionRef, authority_by, find_id
 from clawguard.sessions.refreshing import Refreshing
-from clawguard.sessions.sweeper import Sweeper
 from clawguard.sessions.switches import Agents, Filters, Switches
 from clawguard.sessions.validating import Validation
 
@@ -45,12 +43,11 @@ class SessionManager(Validation):
     def __init__(
         self, parts: Parts, *, sweep_every: float | None, limits: Limits, refresh_grace: int
     ) -> None:
-        super().__init__(parts, flush_every=math.inf if sweep_every is None else sweep_every)
-        self._endings = parts.endings
+        self._switches = Switches(parts)
         self._families = Families(parts, grace=refresh_grace)
         self._issuing = Issuing(parts, limits, self._families)
         self._refreshing = Refreshing(parts)
-        self._switches = Switches(parts)
+        self._endings = parts.endings
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
         self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
         self.keys = Keys(
@@ -63,10 +60,10 @@ class SessionManager(Validation):
         )
         self.agents = Agents(parts, self._switches)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
+        forget = partial(forget_proofs, parts)
+        self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget)
+        super().__init__(parts, (*self._upkeep, self._endings.sweep), every=sweep_every)
         parts.bus.sender = self
-        chores = (parts.recorder.flush, self._endings.sweep, self.keys.prune, self._families.wipe)
-        self._sweeper = Sweeper(chores, every=sweep_every)
-        parts.recorder.kick = self._sweeper.kick
 
     @classmethod
     def open(
@@ -97,13 +94,11 @@ class SessionManager(Validation):
         a file beside the database. An agent has at most `max_sessions_per_agent` live sessions in a
         workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. A refreshable
         session ends `refresh_idle` seconds after its last redeem; `refresh_grace` (0 to 60) see `redeem`.
-        `sweep_every`
-        seconds natural ends are recorded; None leaves that to `prune_expired`. A write waits at most
-        `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a `thread` of their
-        own, or `inline`, after each call. Raises ConfigError when anything is not as it must be.
+        Every `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write
+        waits at most `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a
+        `thread` of their own, or `inline`, after each call. Raises ConfigError for what is not as it must be.
         """
-        if policy is not None:
-            load_policy(policy)  # a fault shows before anything is opened or made
+        first = None if policy is None else Given.of(policy)  # a fault shows before anything is made
         limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle)
         grace = microseconds(refresh_grace, argument="refresh_grace", least=0)
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
@@ -119,33 +114,15 @@ class SessionManager(Validation):
             clock=clock,
         )
         manager = cls(parts, sweep_every=every, limits=limits, refresh_grace=grace)
-        if policy is not None:
-            manager._put_first_policy(load_policy(policy), policy)
+        if first is not None:
+            manager._policies.put_first(first, on_failure=manager.close)
         manager._sweeper.start()
         return manager
-
-    def __enter__(self) -> SessionManager:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Write what was gathered, deliver what is queued, let go of the store; again does nothing."""
-        self._sweeper.stop()
-        self._parts.close()
 
     @property
     def issuer(self) -> str:
         """The `iss` of every token of this database."""
         return self._parts.guard.issuer
-
-    @property
-    def events(self) -> EventLog:
-        """The log: read, follow, verify, flush."""
-        return self._parts.log
 
     @property
     def signals(self) -> Signals:
@@ -184,6 +161,7 @@ class SessionManager(Validation):
         max_uses: int | None = None,
         delegable: bool = True,
         refreshable: bool = False,
+        cnf: Mapping[str, str] | None = None,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
         **labels: Unpack[Labels],
@@ -192,9 +170,9 @@ class SessionManager(Validation):
 
         `subject` is on whose behalf (default the agent itself), `key` the host's own unique handle,
         `max_lifetime` what no refresh passes (default a day or `ttl`, the longer), `max_uses` how often its
-        tokens may be validated: the last use ends it. The same `request_id`
-        gives the same session again. The rest are labels, texts that decide nothing: see `Labels`. Raises
-        InvalidArgument, KeyInUse, LimitReached, PolicyDenied.
+        tokens may be validated: the last use ends it. `cnf` binds its tokens to a key or a certificate:
+        `{"jkt": thumbprint}` or `{"x5t#S256": thumbprint}`. The same `request_id` gives the same session
+        again. Labels decide nothing. Raises InvalidArgument, KeyInUse, LimitReached, PolicyDenied.
         """
         return self._issuing.create(
             agent_id,
@@ -212,6 +190,7 @@ class SessionManager(Validation):
             max_uses=max_uses,
             refreshable=refreshable,
             delegable=delegable,
+            cnf=cnf,
             metadata=metadata,
             request_id=request_id,
             **labels,
@@ -241,6 +220,7 @@ class SessionManager(Validation):
         key: str | None = None,
         name: str | None = None,
         delegable: bool = True,
+        cnf: Mapping[str, str] | None = None,
         metadata: JSONObject | None = None,
         request_id: str | None = None,
         **labels: Unpack[Labels],
@@ -249,8 +229,8 @@ class SessionManager(Validation):
 
         `parent` is a token or a record. `ttl` means at most: the child ends at the earlier of it and its
         parent. `grant` names what the policy lets this parent hand on without having it. `max_uses` are taken
-        from the parent's, where those are counted. Raises
-        DelegationRefused (scopes are never trimmed) and what `validate` raises.
+        from the parent's, where those are counted. Below one that is bound to a key the child needs a `cnf`
+        of its own. Raises DelegationRefused (scopes are never trimmed) and what `validate` raises.
         """
         return self._issuing.delegate(
             authority_by(parent, self._identify),
@@ -267,55 +247,76 @@ class SessionManager(Validation):
             key=key,
             name=name,
             delegable=delegable,
+            cnf=cnf,
             metadata=metadata,
             request_id=request_id,
             **labels,
         )
 
-    def use(self, token: str | SessionContext, /, *, require: Scopes = (), end: bool = False) -> Use:
+    def use(
+        self,
+        token: str | SessionContext,
+        /,
+        *,
+        require: Scopes = (),
+        proof: Proof | None = None,
+        end: bool = False,
+    ) -> Use:
         """Bind the session for a `with` or `async with` block.
 
         `end=True` ends it on the way out, also when the block raised.
         """
         finish = self.end if end else None
-        return Use(self, token, require=require, finish=finish)
+        return Use(self, token, require=require, proof=proof, finish=finish)
 
     def refresh(
-        self, session: SessionRef, *, ttl: Duration | None = None, expected_generation: int | None = None
+        self,
+        session: SessionRef,
+        *,
+        ttl: Duration | None = None,
+        expected_generation: int | None = None,
+        workspace_id: str | None = None,
     ) -> IssuedSession:
         """Return the session with its next token; the token before is dead at once, the children live on.
 
         Its original `ttl` counts again, within the absolute end and the parent's; an end never moves
         backwards. With `expected_generation` it is a compare-and-set (TokenSuperseded).
         """
-        return self._refreshing.refresh(
-            session_id_of(session), ttl=ttl, expected_generation=expected_generation
-        )
+        session_id = find_id(self._store, session, workspace_id=workspace_id)
+        return self._refreshing.refresh(session_id, ttl=ttl, expected_generation=expected_generation)
 
-    def redeem(self, refresh_token: str, /) -> IssuedSession:
+    def redeem(self, refresh_token: str, /, *, proof: Proof | None = None) -> IssuedSession:
         """Return a refreshable session with its next token and its next refresh token; this one is spent.
 
         For `refresh_grace` seconds the token just spent gives the same again, as long as its successor has
         not been redeemed. A spent one that comes back in any other way ends the session (cause `reuse`).
-        Raises InvalidToken, SessionEnded.
+        Where the session is bound, its holder's `proof` is needed. Raises InvalidToken, InvalidProof,
+        SessionEnded.
         """
-        return self._families.redeem(refresh_token)
+        return self._families.redeem(refresh_token, proof)
 
-    def revoke(self, session: SessionRef, *, reason: str | None = None, actor: str | None = None) -> bool:
+    def revoke(
+        self,
+        session: SessionRef,
+        *,
+        reason: str | None = None,
+        actor: str | None = None,
+        workspace_id: str | None = None,
+    ) -> bool:
         """End a session and all below it, at once and everywhere; False when it had ended already.
 
-        `actor` is by default the bound session, else `host`. Raises SessionNotFound; any other error
-        than OutcomeUnknown means that nothing changed.
+        `actor` is by default the bound session, else `host`. Raises SessionNotFound, also for a session of
+        another workspace than `workspace_id`; any other error than OutcomeUnknown means that nothing changed.
         """
-        return self._end(session, "revoked", reason=reason, actor=actor)
+        return self._end(session, "revoked", reason=reason, actor=actor, workspace_id=workspace_id)
 
-    def end(self, session: SessionRef) -> bool:
+    def end(self, session: SessionRef, *, workspace_id: str | None = None) -> bool:
         """End a session the good way, with the cause `finished`; False when it had ended already."""
-        return self._end(session, "finished", reason=None, actor=None)
+        return self._end(session, "finished", workspace_id=workspace_id)
 
-    def invalidate(self, session: SessionRef) -> bool:
+    def invalidate(self, session: SessionRef, *, workspace_id: str | None = None) -> bool:
         """End a session with the cause `invalidated`: its token dies and its event is recorded."""
-        return self._end(session, "invalidated", reason=None, actor=None)
+        return self._end(session, "invalidated", workspace_id=workspace_id)
 
     def revoke_all_for_agent(
         self,
@@ -354,9 +355,9 @@ class SessionManager(Validation):
             everything=everything, dry_run=dry_run, reason=reason, actor=who_acts(actor), filters=filters
         )
 
-    def get_session(self, session: SessionRef) -> Session:
+    def get_session(self, session: SessionRef, *, workspace_id: str | None = None) -> Session:
         """Return a session as it is now: see `sessions.get`."""
-        return self.sessions.get(session)
+        return self.sessions.get(session, workspace_id=workspace_id)
 
     def active_count(self, *, workspace_id: str = DEFAULT_WORKSPACE) -> int:
         """Return how many sessions of one workspace are live."""
@@ -364,9 +365,8 @@ class SessionManager(Validation):
 
     def prune_expired(self) -> int:
         """Do what the sweeper does, now: record natural ends; return how many sessions ended."""
-        self._parts.recorder.flush()
-        self.keys.prune()
-        self._families.wipe()
+        for chore in self._upkeep:
+            chore()
         return self._endings.sweep()
 
     @overload
@@ -379,22 +379,22 @@ class SessionManager(Validation):
         Also a decorator. After the commit, in commit order, this process's events only; the receiver is
         held strongly, and one that fails harms nothing.
         """
-        if receiver is None:
-            return lambda decorated: self._parts.bus.on(pattern, decorated)
-        return self._parts.bus.on(pattern, receiver)
+        on = self._parts.bus.on
+        return partial(on, pattern) if receiver is None else on(pattern, receiver)
 
     def off(self, receiver: Receiver) -> None:
         """Stop calling a receiver given to `on`."""
         self._parts.bus.off(receiver)
 
-    def _put_first_policy(self, policy: Policy, source: PolicySource) -> None:
-        try:
-            self._policies.reload(policy, actor="host")
-            self._policies.remember(source)
-        except BaseException:
-            self.close()
-            raise
-
-    def _end(self, session: SessionRef, cause: Any, *, reason: str | None, actor: str | None) -> bool:
+    def _end(
+        self,
+        session: SessionRef,
+        cause: Cause,
+        *,
+        reason: str | None = None,
+        actor: str | None = None,
+        workspace_id: str | None,
+    ) -> bool:
         why = optional_text(reason, argument="reason")
-        return self._endings.end(session_id_of(session), cause=cause, reason=why, actor=who_acts(actor))
+        session_id = find_id(self._store, session, workspace_id=workspace_id)
+        return self._endings.end(session_id, cause=cause, reason=why, actor=who_acts(actor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.guard import Guard, Policy, PolicySource, load_policy
@@ -14,6 +15,18 @@ from clawguard.sessions.keychain import Keychain
 __all__ = ["Policies"]
 
 _logger = logging.getLogger("clawguard.sessions")
+
+
+class Given(NamedTuple):
+    """Hold a policy that was given, and its file, if it came from one."""
+
+    policy: Policy
+    file: str | None
+
+    @classmethod
+    def of(cls, source: PolicySource) -> Given:
+        """Load a policy; raise ConfigError for its first fault."""
+        return cls(load_policy(source), os.fspath(source) if isinstance(source, str | os.PathLike) else None)
 
 
 class Policies:
@@ -36,16 +49,21 @@ class Policies:
         source = self._file if source is None else source
         if source is None:
             raise InvalidArgument("policy", "no file is known", hint="give a path, a dict or a Policy")
-        policy = load_policy(source)
-        self.remember(source)
-        if policy != self.in_force:
-            self._put(policy, actor=actor)
-        return policy
+        return self._take(Given.of(source), actor=actor)
 
-    def remember(self, source: PolicySource) -> None:
-        """Note the file that a policy came from, to read it again."""
-        if isinstance(source, str | os.PathLike):
-            self._file = os.fspath(source)
+    def put_first(self, given: Given, *, on_failure: Callable[[], None]) -> None:
+        """Put in force what a manager is opened with, before anything uses it."""
+        try:
+            self._take(given, actor="host")
+        except BaseException:
+            on_failure()
+            raise
+
+    def _take(self, given: Given, *, actor: str) -> Policy:
+        self._file = given.file or self._file
+        if given.policy != self.in_force:
+            self._put(given.policy, actor=actor)
+        return given.policy
 
     def _put(self, policy: Policy, *, actor: str) -> None:
         with self._change(durable=True) as change:

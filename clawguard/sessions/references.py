@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable
 
 from clawguard.checks import check_text
-from clawguard.errors import InvalidArgument
+from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.models import Session, SessionContext
 from clawguard.sessions.drafts import Authority
+from clawguard.store import Store
 
-__all__ = ["SessionRef", "authority_by", "session_id_of"]
+__all__ = ["SessionRef", "authority_by", "find_id", "session_id_of"]
 
 SessionRef = str | uuid.UUID | Session | SessionContext
 
@@ -26,6 +27,19 @@ def session_id_of(session: SessionRef, *, argument: str = "session") -> str:
     if isinstance(session, str) and (session.count(".") == 2 or session.startswith("cgr1_")):
         raise InvalidArgument(argument, "is a token, not an id", hint="pass the session's id or its record")
     return check_text(session, argument=argument)
+
+
+def find_id(store: Store, session: SessionRef, *, workspace_id: str | None) -> str:
+    """Return the id that a session is named by; one of another workspace is as unknown as none.
+
+    Without a workspace any will do. Raises SessionNotFound.
+    """
+    session_id = session_id_of(session)
+    if workspace_id is not None:
+        rows = store.read("session.workspace", id=session_id)
+        if not rows or rows[0][0] != check_text(workspace_id, argument="workspace_id"):
+            raise SessionNotFound(session_id)
+    return session_id
 
 
 def authority_by(

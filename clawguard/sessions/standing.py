@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clawguard.clock import SECOND, to_datetime
-from clawguard.errors import ClawguardError, SessionEnded, TokenSuperseded
+from clawguard.errors import ClawguardError, InsufficientScope, SessionEnded, TokenSuperseded
 from clawguard.guard import Claims, TokenFault
-from clawguard.models import SessionContext, decode_actors
-from clawguard.scopes import ScopeSet, parse_scopes
+from clawguard.models import SessionContext, decode_actors, decode_cnf
+from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 
-__all__ = ["Standing", "check_alive", "check_bound", "context_of", "reason_of", "touch_every"]
+__all__ = ["Standing", "check_alive", "check_bound", "check_scopes", "context_of", "reason_of", "touch_every"]
 
 _TOUCH_AT_MOST = 60 * SECOND
 _TOUCHES_AN_IDLE_TIMEOUT = 20
@@ -43,6 +43,7 @@ class Standing(NamedTuple):
     grant_name: str | None
     granted: int
     uses_left: int | None
+    cnf: str | None
     revision: int
     schema_version: int
 
@@ -69,10 +70,23 @@ def check_bound(standing: Standing, claims: Claims) -> None:
     said = (claims.client_id, claims.subject, claims.audience, claims.actors)
     if said != (standing.agent_id, standing.subject, standing.audience, decode_actors(standing.actors)):
         raise TokenFault("row")
+    if claims.cnf != decode_cnf(standing.cnf):
+        raise TokenFault("row")
     if claims.generation == standing.generation and claims.jti != standing.jti:
         raise TokenFault("row")
     if parse_scopes(standing.scopes).missing(claims.scopes):
         raise TokenFault("row_scopes")
+
+
+def check_scopes(context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
+    """Raise InsufficientScope unless all of `require` is held, and one of `any_of` where it names any."""
+    wanted = parse_scopes(require, argument="require") if require else ScopeSet()
+    missing = context.scopes.missing(wanted)
+    if missing:
+        raise InsufficientScope(context.agent_id, tuple(wanted), missing)
+    choice = tuple(parse_scopes(any_of, argument="any_of")) if any_of else ()
+    if choice and not any(scope in context.scopes for scope in choice):
+        raise InsufficientScope(context.agent_id, choice, choice, any_of=True)
 
 
 def context_of(standing: Standing, *, session_id: str, scopes: ScopeSet) -> SessionContext:

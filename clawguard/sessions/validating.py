@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from clawguard.checks import check_text
@@ -11,23 +13,35 @@ from clawguard.errors import (
     ClockError,
     InsufficientScope,
     InvalidArgument,
+    InvalidProof,
     InvalidToken,
     SessionEnded,
     StoreUpgraded,
     TokenSuperseded,
 )
 from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION
-from clawguard.guard import Claims, TokenFault, check_question, is_refresh_token
-from clawguard.guard.tokens import MAX_TOKEN
+from clawguard.guard import (
+    Claims,
+    Proof,
+    ProofFault,
+    ProofId,
+    TokenFault,
+    check_question,
+    is_refresh_token,
+)
+from clawguard.guard.jws import MAX_TOKEN
 from clawguard.models import Decision, Inspection, Session, SessionContext
-from clawguard.scopes import Scopes, ScopeSet, parse_scopes
+from clawguard.scopes import Scopes, ScopeSet
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.current import Use
+from clawguard.sessions.opened import Opened
 from clawguard.sessions.parts import Parts
+from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.standing import (
     Standing,
     check_alive,
     check_bound,
+    check_scopes,
     context_of,
     reason_of,
     touch_every,
@@ -36,11 +50,11 @@ from clawguard.sessions.standing import (
 __all__ = ["Validation"]
 
 
-class Validation:
-    """Say who is calling and what they may do; what is gathered is written every `flush_every` seconds."""
+class Validation(Opened):
+    """Say who is calling and what they may do; what is gathered is written every `every` seconds."""
 
-    def __init__(self, parts: Parts, *, flush_every: float) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, chores: Sequence[Callable[[], object]], *, every: float | None) -> None:
+        super().__init__(parts, chores, every=every)
         self._store = parts.store
         self._cache = parts.cache
         self._recorder = parts.recorder
@@ -48,7 +62,7 @@ class Validation:
         self._lines = parts.lines
         self._now = parts.clock.now
         self._log = parts.log
-        self._flush_every = flush_every * SECOND
+        self._flush_every = math.inf if every is None else every * SECOND
 
     def validate(
         self,
@@ -59,32 +73,68 @@ class Validation:
         any_of: Scopes = (),
         audience: str | None = None,
         source: str | None = None,
+        proof: Proof | None = None,
     ) -> SessionContext:
         """Return who is calling and what they may do, as their row says at this moment.
 
         A token is checked whole; a context is checked against its row again. `require` names scopes that
         must all be held, `any_of` scopes of which one must be; `source` is where the caller comes from,
-        such as an address. A token of a session whose uses are counted spends one, last of all; the one
-        that takes the last ends the session, and is answered all the same. Raises InvalidToken,
+        such as an address; `proof` what a bound token needs beside it (a `DPoPProof` or `CertificateProof`
+        of `clawguard.guard`). A token of a session whose uses are counted spends one, last of all; the one
+        that takes the last ends the session, and is answered all the same. Raises InvalidToken, InvalidProof,
         TokenSuperseded, SessionEnded, InsufficientScope; StoreUnavailable or ClockError when it cannot know.
         """
         now = self._time()
-        is_counted = False
-        if isinstance(token_or_context, str):
-            entry = self._check_token(token_or_context, audience=audience, source=source, now=now)
-            context, is_counted = entry.context, entry.is_counted
-        else:
+        if not isinstance(token_or_context, str):
+            if proof is not None:
+                raise InvalidArgument("proof", "goes with a token", hint="a context needs none")
             standing, context = self._renew(token_or_context, audience=audience, now=now)
             self._note_context(context, standing, source=source, now=now)
+            self._check_scopes(context, require=require, any_of=any_of)
+            return context
+        entry = self._check_token(token_or_context, audience=audience, source=source, now=now)
+        context = entry.context
+        is_bound = entry.cnf is not None or proof is not None
+        shown = self._check_proof(entry, proof, token=token_or_context, now=now) if is_bound else None
         if require or any_of:
             self._check_scopes(context, require=require, any_of=any_of)
-        if is_counted:
-            self._parts.endings.spend(context)
+        if shown is not None or entry.is_counted:
+            self._take(entry, shown)
+        if is_bound:  # who has the token alone leaves no trace of activity
+            self._touch(entry, source=source, now=now)
         return context
+
+    def _check_proof(
+        self, entry: CacheEntry, proof: Proof | None, *, token: str | None, now: int
+    ) -> ProofId | None:
+        """Hold the proof against the token; return what must not come a second time."""
+        try:
+            return self._guard.check_proof(proof, entry.cnf, token=token, now=now)
+        except ProofFault as fault:
+            self._recorder.denied(entry.context, action="validate", reason=fault.reason)
+        raise InvalidProof
+
+    def _take(self, entry: CacheEntry, shown: ProofId | None) -> None:
+        """Take what may be had but once, last of all and power-safe: the proof, and a use that is counted."""
+        try:
+            with self._parts.change(durable=True) as change:
+                if shown is not None:
+                    remember_proof(change, shown)
+                if entry.is_counted:
+                    self._parts.endings.spend_in(change, entry.context)
+        except ProofFault as fault:
+            self._recorder.denied(entry.context, action="validate", reason=fault.reason)
+        else:
+            return
+        raise InvalidProof
 
     def _identify(self, token: str) -> SessionContext:
         """Return who shows a token, as `validate` does, but spend no use: what is asked may be refused."""
-        return self._check_token(token, audience=None, source=None, now=self._time()).context
+        now = self._time()
+        entry = self._check_token(token, audience=None, source=None, now=now)
+        if entry.cnf is not None:
+            self._check_proof(entry, None, token=token, now=now)
+        return entry.context
 
     def authorize(
         self, context: SessionContext, action: str, /, *, resource: str | None = None, risk: float = 0
@@ -110,9 +160,9 @@ class Validation:
         """Hold a context against its row as `validate` does, without counting it as activity."""
         self._standing_of(context, audience=None, now=self._time())
 
-    def use(self, token: str | SessionContext, /, *, require: Scopes = ()) -> Use:
+    def use(self, token: str | SessionContext, /, *, require: Scopes = (), proof: Proof | None = None) -> Use:
         """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
-        return Use(self, token, require=require)
+        return Use(self, token, require=require, proof=proof)
 
     def inspect(self, token: str, /) -> Inspection:
         """Tell what a token is without raising for a bad or ended one, and without recording anything."""
@@ -156,7 +206,7 @@ class Validation:
                 version, due_at, revision = rows[0]
                 same = version == entry.version and revision == entry.revision
                 if same and now < due_at and now < entry.ends_at:
-                    if now >= entry.next_touch or (source is not None and source != entry.source):
+                    if entry.cnf is None:
                         self._touch(entry, source=source, now=now)
                     return entry
         try:
@@ -194,8 +244,10 @@ class Validation:
             touch_every=every,
             source=standing.last_source,
             is_counted=standing.uses_left is not None,
+            cnf=claims.cnf,
         )
-        self._touch(entry, source=source, now=now)
+        if entry.cnf is None:
+            self._touch(entry, source=source, now=now)
         self._cache.put(digest, entry)
         return entry
 
@@ -238,17 +290,9 @@ class Validation:
             raise InvalidToken from None
         if self._guard.ring.state_of(standing.kid) == "compromised":
             raise SessionEnded("key")
-        self._check_audience(standing, audience)
-        return standing
-
-    def _check_audience(self, standing: Standing, audience: str | None) -> None:
-        """Hold a context's audience against the one that is meant, else against all that are taken here."""
-        if audience is None:
-            meant = self._guard.takes(standing.audience)
-        else:
-            meant = self._guard.check_audience(audience) == standing.audience
-        if not meant:
+        if not self._guard.takes(standing.audience, meant=audience):
             raise InvalidToken
+        return standing
 
     def _standing(self, session_id: str) -> Standing | None:
         rows = self._store.read("validate.standing", id=session_id)
@@ -262,19 +306,16 @@ class Validation:
         return standing
 
     def _check_scopes(self, context: SessionContext, *, require: Scopes, any_of: Scopes) -> None:
-        if require:
-            wanted = parse_scopes(require, argument="require")
-            missing = context.scopes.missing(wanted)
-            if missing:
-                self._recorder.denied(context, action=str(wanted), reason="insufficient_scope")
-                raise InsufficientScope(context.agent_id, tuple(wanted), missing)
-        if any_of:
-            choice = parse_scopes(any_of, argument="any_of")
-            if len(choice) and not any(scope in context.scopes for scope in choice):
-                self._recorder.denied(context, action=f"any of {choice}", reason="insufficient_scope")
-                raise InsufficientScope(context.agent_id, tuple(choice), tuple(choice), any_of=True)
+        try:
+            check_scopes(context, require=require, any_of=any_of)
+        except InsufficientScope as refusal:
+            asked = ("any of " if refusal.any_of else "") + " ".join(refusal.required)
+            self._recorder.denied(context, action=asked, reason=refusal.code)
+            raise
 
     def _touch(self, entry: CacheEntry, *, source: str | None, now: int) -> None:
+        if now < entry.next_touch and source in (None, entry.source):
+            return
         self._note_use(entry.context, every=entry.touch_every, source=source, now=now)
         entry.next_touch = now + entry.touch_every
         entry.source = source or entry.source

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from types import TracebackType
 
 from clawguard.clock import Clock
-from clawguard.events.log import EventLog
 from clawguard.sessions.parts import Parts, open_parts
-from clawguard.sessions.sweeper import Sweeper
 from clawguard.sessions.validating import Validation
 
 __all__ = ["Verifier"]
@@ -21,8 +18,7 @@ class Verifier(Validation):
     """Validate tokens against their rows, in any process that can open the store."""
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(parts, flush_every=_FLUSH_EVERY)
-        self._sweeper = Sweeper((parts.recorder.flush,), every=_FLUSH_EVERY)
+        super().__init__(parts, (parts.recorder.flush,), every=_FLUSH_EVERY)
 
     @classmethod
     def open(
@@ -51,24 +47,5 @@ class Verifier(Validation):
             clock=clock,
         )
         verifier = cls(parts)
-        parts.recorder.kick = verifier._sweeper.kick
         verifier._sweeper.start()
         return verifier
-
-    @property
-    def events(self) -> EventLog:
-        """The log: read, follow, verify."""
-        return self._parts.log
-
-    def __enter__(self) -> Verifier:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Write what was gathered and let go of the store; closing again does nothing."""
-        self._sweeper.stop()
-        self._parts.close()

@@ -1,4 +1,4 @@
-"""Bearer tokens in HTTP (RFC 6750): how one is read, and what a refusal looks like. Knows no framework.
+"""Tokens in HTTP (RFC 6750, RFC 9449): how one is read, what a refusal looks like. Knows no framework.
 
 Of an error nothing reaches the answer but its kind and, for a lacking scope, the names of the scopes needed.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl
 
 from clawguard.errors import (
@@ -18,18 +18,25 @@ from clawguard.errors import (
     ClockError,
     InsufficientScope,
     InvalidArgument,
+    InvalidProof,
     InvalidToken,
     NoSession,
     SessionEnded,
     StoreUnavailable,
     TokenSuperseded,
 )
+from clawguard.guard import ALGORITHMS, DPoPProof, Proof
 from clawguard.scopes import ScopeSet, parse_scopes
 
-__all__ = ["REFUSED", "Credential", "Refusal", "carries_token", "read_bearer", "refusal_for"]
+__all__ = ["REFUSED", "Credential", "Refusal", "Scheme", "carries_token", "read_credential", "refusal_for"]
+
+Scheme = Literal["Bearer", "DPoP"]
 
 _TOKEN_NAME = "access_token"
-_REALM = 'Bearer realm="clawguard"'
+_BEARER = 'Bearer realm="clawguard"'
+_DPOP = f'DPoP algs="{" ".join(ALGORITHMS)}"'
+_CHALLENGES: Mapping[Scheme, str] = {"Bearer": _BEARER, "DPoP": _DPOP}
+_SCHEMES: Mapping[str, Scheme] = {"bearer": "Bearer", "dpop": "DPoP"}
 _RETRY_AFTER = "1"
 
 REFUSED: Final[tuple[type[ClawguardError], ...]] = (AccessDenied, StoreUnavailable, ClockError)
@@ -38,9 +45,11 @@ REFUSED: Final[tuple[type[ClawguardError], ...]] = (AccessDenied, StoreUnavailab
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Hold the token of a request, not yet checked."""
+    """Hold the token of a request, how it was sent, and the proof sent beside it; none is checked yet."""
 
     token: str = field(repr=False)
+    scheme: Scheme = "Bearer"
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +66,42 @@ class Refusal:
         return HTTPStatus(self.status).phrase
 
 
-def read_bearer(authorization: str | None, *, elsewhere: bool = False) -> Credential | Refusal:
+def read_credential(
+    authorization: str | None,
+    *,
+    dpop: str | None = None,
+    method: str = "GET",
+    url: str = "",
+    elsewhere: bool = False,
+) -> Credential | Refusal:
     """Return the token of an Authorization header, or the answer to a request that has none or too many.
 
-    Several headers are given as one, joined with commas (RFC 9110, 5.3). `elsewhere` says that the query
-    string or a cookie carries a token too: those end up in logs and in forged requests.
+    Several headers are given as one, joined with commas (RFC 9110, 5.3), so also those of `DPoP`. `method`
+    and `url` are the request's, for the proof of a token sent as `DPoP` (RFC 9449, 7.1). `elsewhere` says
+    that the query string or a cookie carries a token too: those end up in logs and in forged requests.
     """
     fields = [part.strip(" \t") for part in (authorization or "").split(",")]
-    bearers = [part for part in fields if _scheme_of(part) == "bearer"]
-    if elsewhere or (bearers and len(fields) > 1):
+    found = [part for part in fields if _scheme_of(part) in _SCHEMES]
+    if elsewhere or (found and len(fields) > 1):
         return _TWICE
-    if not bearers:
+    if not found:
         return _MISSING
-    token = bearers[0][len("bearer") :].strip(" \t")
+    scheme = _SCHEMES[_scheme_of(found[0])]
+    token = found[0][len(scheme) :].strip(" \t")
     if not token or " " in token or "\t" in token:
         return _MALFORMED
-    return Credential(token)
+    if scheme == "Bearer":
+        return Credential(token)
+    return _bound(token, dpop, method=method, url=url)
+
+
+def _bound(token: str, dpop: str | None, *, method: str, url: str) -> Credential | Refusal:
+    if dpop is None or "," in dpop:
+        return refusal_for(InvalidProof(), scheme="DPoP")
+    try:
+        return Credential(token, "DPoP", DPoPProof(dpop.strip(" \t"), method=method, url=url))
+    except InvalidArgument:
+        return _MALFORMED
 
 
 def carries_token(query: str, cookies: str = "") -> bool:
@@ -84,13 +113,16 @@ def carries_token(query: str, cookies: str = "") -> bool:
     )
 
 
-def refusal_for(error: ClawguardError, *, require: ScopeSet | None = None) -> Refusal:
+def refusal_for(
+    error: ClawguardError, *, require: ScopeSet | None = None, scheme: Scheme = "Bearer"
+) -> Refusal:
     """Return the answer to an error of `REFUSED`; `require` names what the request needed before."""
     if isinstance(error, InsufficientScope):
-        return _insufficient_scope(error, require)
-    for kind, refusal in _ANSWERS.items():
-        if isinstance(error, kind):
-            return refusal
+        return _insufficient_scope(error, require, scheme)
+    if isinstance(error, InvalidToken | SessionEnded | TokenSuperseded):
+        return _invalid(error, scheme)
+    if isinstance(error, NoSession):
+        return _MISSING
     return _DENIED if isinstance(error, AccessDenied) else _UNAVAILABLE
 
 
@@ -98,18 +130,29 @@ def _scheme_of(credentials: str) -> str:
     return credentials.replace("\t", " ").partition(" ")[0].lower()
 
 
-def _insufficient_scope(error: InsufficientScope, require: ScopeSet | None) -> Refusal:
+def _insufficient_scope(error: InsufficientScope, require: ScopeSet | None, scheme: Scheme) -> Refusal:
     """Name every scope needed; text that is no scope, from an error the app made up, goes nowhere."""
     try:
         needed = parse_scopes((*(require or ()), *error.required))
     except InvalidArgument:
         needed = ScopeSet()
-    challenge = f'{_REALM}, error="insufficient_scope"'
+    challenge = f'{_CHALLENGES[scheme]}, error="insufficient_scope"'
     if needed:
         challenge += f', scope="{needed}"'
     return _refusal(
         403, "insufficient_scope", "the session lacks a scope that this needs", challenge=challenge
     )
+
+
+def _invalid(error: AccessDenied, scheme: Scheme) -> Refusal:
+    """Answer alike for a forged, an ended and a replaced token: the caller learns that it is of no use."""
+    if isinstance(error, InvalidProof) and scheme == "DPoP":
+        challenge = f'{_DPOP}, error="invalid_dpop_proof"'
+        return _refusal(401, "invalid_dpop_proof", "the DPoP proof is not valid", challenge=challenge)
+    challenge = f'{_CHALLENGES[scheme]}, error="invalid_token"'
+    if isinstance(error, InvalidProof):
+        challenge += f", {_DPOP}"
+    return _refusal(401, "invalid_token", "the token is not valid", challenge=challenge)
 
 
 def _refusal(status: int, code: str, description: str, *, challenge: str = "", retry: str = "") -> Refusal:
@@ -125,27 +168,14 @@ def _refusal(status: int, code: str, description: str, *, challenge: str = "", r
 
 
 def _invalid_request(description: str) -> Refusal:
-    return _refusal(400, "invalid_request", description, challenge=f'{_REALM}, error="invalid_request"')
+    return _refusal(400, "invalid_request", description, challenge=f'{_BEARER}, error="invalid_request"')
 
 
-# Section 3.1: a request without credentials is told the scheme and no error code.
-_MISSING = _refusal(401, "unauthorized", "a bearer token is needed", challenge=_REALM)
+# Section 3.1: a request without credentials is told the schemes and no error code.
+_MISSING = _refusal(401, "unauthorized", "a bearer token is needed", challenge=f"{_BEARER}, {_DPOP}")
 _TWICE = _invalid_request("send one token, in one Authorization header and nowhere else")
 _MALFORMED = _invalid_request("the Authorization header is malformed")
-# Alike for a forged, an ended and a replaced token: the caller learns only that it is of no use.
-_INVALID = _refusal(
-    401, "invalid_token", "the token is not valid", challenge=f'{_REALM}, error="invalid_token"'
-)
 _DENIED = _refusal(403, "access_denied", "access is denied")
 _UNAVAILABLE = _refusal(
     503, "temporarily_unavailable", "access cannot be checked at the moment", retry=_RETRY_AFTER
 )
-
-_ANSWERS: Mapping[type[ClawguardError], Refusal] = {
-    InvalidToken: _INVALID,
-    SessionEnded: _INVALID,
-    TokenSuperseded: _INVALID,
-    NoSession: _MISSING,
-    StoreUnavailable: _UNAVAILABLE,
-    ClockError: _UNAVAILABLE,
-}

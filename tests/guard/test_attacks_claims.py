@@ -176,7 +176,44 @@ def test_attack_49_50_ids_in_the_form_of_a_uuid(name: str, value: Any) -> None:
     assert fault(forge(claims(**{name: value}))) == "claims"
 
 
-@pytest.mark.parametrize("name", ["cnf", "role", "metadata", "__proto__", "scp", "Exp", "exp ", "may_act"])
+THUMB = "A" * 43
+
+
+def test_attack_51_what_a_token_is_bound_to_is_read_back() -> None:
+    for cnf in ({"jkt": THUMB}, {"x5t#S256": THUMB}):
+        assert read(forge(claims(cnf=cnf))).cnf == cnf
+    assert read(forge(claims())).cnf is None
+
+
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        {},
+        {"jkt": THUMB, "x5t#S256": THUMB},
+        {"jkt": THUMB, "jwk": {}},
+        {"jwk": {"kty": "EC"}},
+        {"kid": "x"},
+        {"x5t": THUMB},
+        {"jkt": THUMB[:-1]},
+        {"jkt": THUMB[:-1] + "B"},
+        {"jkt": THUMB + "\n"},
+        {"jkt": None},
+        {"jkt": 7},
+        THUMB,
+        [THUMB],
+        True,
+        7,
+    ],
+)
+def test_attack_51_bound_to_two_things_none_or_an_unknown_one(cnf: Any) -> None:
+    assert fault(forge(claims(cnf=cnf))) == "claims"
+
+
+def test_attack_51_bound_to_null() -> None:
+    assert fault(forge(with_raw("cnf", "null"))) == "claims"
+
+
+@pytest.mark.parametrize("name", ["role", "metadata", "__proto__", "scp", "Exp", "exp ", "may_act"])
 def test_attack_51_103_claims_not_in_the_model(name: str) -> None:
     assert fault(forge({**claims(), name: {"jkt": "A"}})) == "claims"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clawguard.guard.encoding import MAX_NESTING, b64decode, b64encode, parse_object
-from clawguard.guard.tokens import MAX_TOKEN
+from clawguard.guard.jws import MAX_TOKEN
 from tests.guard.forge import SESSION, claims, fault, forge, header, read, signer, with_raw
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"

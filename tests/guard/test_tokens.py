@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard import Algorithm, Claims, SigningKey, TokenFault
 from clawguard.guard.claims import MAX_ACTORS, MAX_LIFETIME
+from clawguard.guard.jws import MAX_TOKEN
 from clawguard.guard.keys import ALGORITHMS
-from clawguard.guard.tokens import MAX_TOKEN, encode
+from clawguard.guard.tokens import encode
 from clawguard.models import Actor
 from clawguard.scopes import ScopeSet
 from tests.guard.forge import (

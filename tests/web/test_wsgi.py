@@ -96,7 +96,7 @@ def test_without_a_token_the_app_is_not_called(manager: SessionManager) -> None:
 
     answer = ask(ClawguardMiddleware(never, manager))
     assert answer.status == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="clawguard"'
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="clawguard", DPoP algs="ES256 EdDSA RS256"'
     assert answer.headers["Cache-Control"] == "no-store"
     assert json.loads(answer.body)["error"] == "unauthorized"
 

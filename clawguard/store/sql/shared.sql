@@ -5,8 +5,7 @@ id, version, generation, key, request_id, agent_id, agent_alias, subject, worksp
 task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata, engine_url, engine_version,
 channel_id, room_id, sender_id, state, turn_id, turn_started_at, kid, jti, created_at, issued_at,
 token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, last_source, ended_at, cause,
-reason, ended_by, due_at, grant_name, granted, uses_left,
-refresh_idle
+reason, ended_by, due_at, grant_name, granted, uses_left, refresh_idle, cnf
 
 -- fragment: ended_columns
 id, version, agent_id, subject, workspace_id, cause, reason, ended_by
@@ -93,7 +92,7 @@ SELECT version, due_at, (SELECT revision FROM meta WHERE id = 1) FROM sessions W
 -- What a decision needs of a session's row, and the revision of keys and policy.
 SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace_id, s.audience, s.role, s.scopes,
        s.task_type, s.actors, s.expires_at, s.due_at, s.idle_timeout, s.last_source, s.ended_at, s.cause, s.reason,
-       s.due_cause, s.depth, s.grant_name, s.granted, s.uses_left, m.revision, m.schema_version
+       s.due_cause, s.depth, s.grant_name, s.granted, s.uses_left, s.cnf, m.revision, m.schema_version
 FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
 
 -- name: session.insert
@@ -102,12 +101,12 @@ INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_
     audience, role, scopes, task_type, actors, parent_id, root_id, depth, delegable, forked_from, name, metadata,
     engine_url, engine_version, channel_id, room_id, sender_id, state, kid, jti, created_at, issued_at,
     token_expires_at, ttl, expires_at, absolute_expires_at, idle_timeout, last_activity, grant_name, granted,
-    uses_left, refresh_idle)
+    uses_left, refresh_idle, cnf)
 SELECT :id, :version, :generation, :key, :request_id, :agent_id, :agent_alias, :subject, :workspace_id,
     :audience, :role, :scopes, :task_type, :actors, :parent_id, :root_id, :depth, :delegable, :forked_from, :name,
     :metadata, :engine_url, :engine_version, :channel_id, :room_id, :sender_id, :state, :kid, :jti, :created_at,
     :issued_at, :token_expires_at, :ttl, :expires_at, :absolute_expires_at, :idle_timeout, :last_activity,
-    :grant_name, :granted, :uses_left, :refresh_idle
+    :grant_name, :granted, :uses_left, :refresh_idle, :cnf
 WHERE NOT EXISTS (
     SELECT 1 FROM disabled_agents d WHERE d.workspace_id = :workspace_id AND d.agent_id = :agent_id
 )
@@ -116,6 +115,10 @@ RETURNING id;
 -- name: session.get
 -- Read one session.
 SELECT {session_columns} FROM sessions WHERE id = :id;
+
+-- name: session.workspace
+-- Whose a session is; that never changes.
+SELECT workspace_id FROM sessions WHERE id = :id;
 
 -- name: session.by_key
 -- Read the unended session that holds a key.
@@ -167,6 +170,18 @@ DELETE FROM refresh_tokens WHERE session_id = :session_id AND spent_at IS NULL;
 -- name: refresh.delete
 -- Remove the families of sessions that are purged.
 DELETE FROM refresh_tokens WHERE session_id IN (SELECT value FROM json_each(:ids));
+
+-- name: proof.remember
+-- Note a proof; whoever shows it a second time gets no row.
+INSERT INTO proof_ids (digest, until) VALUES (:digest, :until) ON CONFLICT (digest) DO NOTHING RETURNING digest;
+
+-- name: proof.any_stale
+-- Is there a proof that would not be accepted any more?
+SELECT 1 FROM proof_ids WHERE until < :before LIMIT 1;
+
+-- name: proof.forget
+-- Forget a batch of them.
+DELETE FROM proof_ids WHERE digest IN (SELECT digest FROM proof_ids WHERE until < :before LIMIT :limit);
 
 -- name: session.end_one
 -- End a live session.
@@ -417,5 +432,5 @@ SELECT generation, expires_at, due_at, cause, reason, due_cause, uses_left, vers
 -- What a delegation needs of the parent.
 SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, task_type, actors, root_id, depth,
        delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason,
-       grant_name, granted, uses_left, refresh_idle
+       grant_name, granted, uses_left, refresh_idle, cnf
 FROM sessions WHERE id = :id;

@@ -30,6 +30,9 @@ WHERE ended_at IS NULL AND parent_id IN (SELECT value FROM json_each(:ids));
 -- filter: of_types
 e.type IN (SELECT value FROM json_each(:types))
 
+-- filter: of_workspace
+json_extract(e.body, '$.workspace_id') = :workspace_id
+
 -- name: event.links
 -- A stretch of the log as it stands, and whether each entry's columns say what its text says.
 SELECT seq, hash, CAST(body AS BLOB), CASE WHEN json_valid(body) THEN

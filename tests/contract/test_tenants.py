@@ -1,0 +1,113 @@
+"""Workspaces: what belongs to one is not there for another, whatever it is asked by."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clawguard import InvalidArgument, KeyInUse, Session, SessionManager, SessionNotFound
+
+Verb = Callable[[SessionManager, Any, str | None], object]
+
+VERBS: dict[str, Verb] = {
+    "get_session": lambda m, s, w: m.get_session(s, workspace_id=w),
+    "sessions.get": lambda m, s, w: m.sessions.get(s, workspace_id=w),
+    "sessions.children": lambda m, s, w: m.sessions.children(s, workspace_id=w),
+    "sessions.tree": lambda m, s, w: m.sessions.tree(s, workspace_id=w),
+    "sessions.lineage": lambda m, s, w: m.sessions.lineage(s, workspace_id=w),
+    "set_name": lambda m, s, w: m.activity.set_name(s, "n", workspace_id=w),
+    "set_agent_alias": lambda m, s, w: m.activity.set_agent_alias(s, "n", workspace_id=w),
+    "set_metadata": lambda m, s, w: m.activity.set_metadata(s, {"n": 1}, workspace_id=w),
+    "set_routing": lambda m, s, w: m.activity.set_routing(s, room_id="n", workspace_id=w),
+    "set_state": lambda m, s, w: m.activity.set_state(s, "running", workspace_id=w),
+    "refresh": lambda m, s, w: m.refresh(s, workspace_id=w),
+    "end": lambda m, s, w: m.end(s, workspace_id=w),
+    "invalidate": lambda m, s, w: m.invalidate(s, workspace_id=w),
+    "revoke": lambda m, s, w: m.revoke(s, workspace_id=w),
+}
+
+
+@pytest.fixture
+def theirs(manager: SessionManager) -> Session:
+    made = manager.create("a", scopes="x", workspace_id="theirs", key="k", request_id="r")
+    manager.delegate(made, "b", scopes="x")
+    return manager.get_session(made)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_foreign_id_answers_as_an_unknown_one(manager: SessionManager, theirs: Session, name: str) -> None:
+    before, log = manager.get_session(theirs), manager.events.last()
+    unknown = str(uuid.uuid4())
+    answers = []
+    for session in (theirs.id, uuid.UUID(theirs.id), theirs, unknown):
+        with pytest.raises(SessionNotFound) as caught:
+            VERBS[name](manager, session, "ours")
+        answers.append(str(caught.value).replace(theirs.id, "ID").replace(unknown, "ID"))
+    assert len(set(answers)) == 1
+    assert manager.get_session(theirs) == before
+    assert manager.events.last() == log
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_its_own_workspace_reaches_it_and_so_does_the_host(
+    manager: SessionManager, theirs: Session, name: str
+) -> None:
+    assert VERBS[name](manager, theirs.id, "theirs")
+    other = manager.create("a", scopes="x", workspace_id="other")
+    VERBS[name](manager, other.id, None)
+
+
+@pytest.mark.parametrize("workspace_id", ["", "a\nb", 7, "x" * 256])
+def test_a_malformed_workspace_is_refused(
+    manager: SessionManager, theirs: Session, workspace_id: Any
+) -> None:
+    for verb in VERBS.values():
+        with pytest.raises(InvalidArgument, match="workspace_id"):
+            verb(manager, theirs.id, workspace_id)
+    with pytest.raises(InvalidArgument, match="workspace_id"):
+        manager.events.read(workspace_id=workspace_id)
+
+
+def test_keys_requests_counts_and_listings_are_each_workspaces_own(
+    manager: SessionManager, theirs: Session
+) -> None:
+    ours = manager.create("a", scopes="x", workspace_id="ours", key="k", request_id="r")
+    assert ours.id != theirs.id
+    with pytest.raises(KeyInUse):
+        manager.create("a", scopes="x", workspace_id="ours", key="k")
+    assert manager.sessions.find(key="k", workspace_id="ours") == ours
+    assert manager.sessions.find(key="k") is None
+    assert [each.id for each in manager.sessions.page(workspace_id="ours").items] == [ours.id]
+    assert [manager.active_count(workspace_id=each) for each in ("ours", "theirs", "default")] == [1, 2, 0]
+    assert manager.sessions.page(workspace_id="ours", parent_id=theirs.id).items == ()
+    cursor = manager.sessions.page(workspace_id="theirs", limit=1).next_cursor
+    with pytest.raises(InvalidArgument, match="cursor"):
+        manager.sessions.page(workspace_id="ours", limit=1, cursor=cursor)
+
+
+def test_mass_ends_and_disabled_agents_stay_within_theirs(manager: SessionManager, theirs: Session) -> None:
+    ours = manager.create("a", scopes="x", workspace_id="ours")
+    assert manager.revoke_all_for_agent("a", workspace_id="ours").count == 1
+    assert manager.revoke_where(agent_id="a", workspace_id="ours").count == 0
+    assert manager.agents.disable("a", workspace_id="ours").count == 0
+    assert manager.sessions.get(theirs).cause is None
+    assert manager.sessions.get(ours).cause == "agent"
+    assert manager.create("a", scopes="x", workspace_id="theirs")
+
+
+def test_a_workspace_hears_its_own_events(manager: SessionManager, theirs: Session) -> None:
+    ours = manager.create("a", scopes="x", workspace_id="ours")
+    manager.keys.rotate()
+    manager.revoke(ours)
+    heard = manager.events.read(workspace_id="ours")
+    assert [(each.type, each.session_id) for each in heard] == [
+        ("session.created", ours.id),
+        ("session.expired", ours.id),
+    ]
+    followed = list(manager.events.follow(after=0, workspace_id="theirs", timeout=0))
+    assert {each.workspace_id for each in followed} == {"theirs"}
+    assert manager.events.read(workspace_id="ours", session_id=theirs.id) == []
+    assert manager.events.read(workspace_id="nobody") == []

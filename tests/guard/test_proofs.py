@@ -1,0 +1,297 @@
+"""Proofs of possession: what RFC 9449, 4.3 asks for, fault by fault; certificates; the agent's own key."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawguard.clock import SECOND
+from clawguard.errors import InvalidArgument
+from clawguard.guard import (
+    Algorithm,
+    CertificateProof,
+    DPoPProof,
+    ProofFault,
+    ProofId,
+    ProofKey,
+    SigningKey,
+    check_cnf,
+)
+from clawguard.guard.faults import FAULTS
+from clawguard.guard.proofs import check_proof
+from tests.clocks import START, FakeClock
+from tests.guard.forge import b64, claims, forge, signer
+
+URL = "https://api.example.com/tools/mail"
+TOKEN = "a.b.c"
+ATH = "hF4wRIgJ4ryJWOsCW_x5UjXROwd6U9DDq70jhRcNybg"
+AT = START // SECOND
+LEEWAY = 5 * SECOND
+WINDOW = 60
+
+
+def members(key: SigningKey, **changes: Any) -> dict[str, Any]:
+    jwk = {name: value for name, value in key.verifying.jwk().items() if name not in ("kid", "use", "alg")}
+    return {"typ": "dpop+jwt", "alg": key.algorithm, "jwk": jwk | changes}
+
+
+def said(**changes: Any) -> dict[str, Any]:
+    lawful = {"jti": "one", "htm": "POST", "htu": URL, "iat": AT, "ath": ATH} | changes
+    return {name: value for name, value in lawful.items() if value is not None}
+
+
+def made(
+    claims: dict[str, Any] | bytes | None = None,
+    header: dict[str, Any] | bytes | None = None,
+    *,
+    key: SigningKey | None = None,
+) -> str:
+    key = key or signer()
+    return forge(said() if claims is None else claims, members(key) if header is None else header, key=key)
+
+
+def check(text: str, *, token: str | None = TOKEN, now: int = START, **request: str) -> ProofId | None:
+    proof = DPoPProof(text, **{"method": "POST", "url": URL, **request})  # type: ignore[arg-type]
+    return check_proof(proof, {"jkt": signer().kid}, token=token, now=now, leeway=LEEWAY)
+
+
+def fault(text: str, **options: Any) -> str:
+    """Return why the proof is refused: a ProofFault that holds nothing of it."""
+    with pytest.raises(ProofFault) as caught:
+        check(text, **options)
+    assert caught.value.args == (caught.value.reason,)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert caught.value.reason in FAULTS
+    return caught.value.reason
+
+
+def test_a_lawful_proof_is_known_by_its_key_and_id_until_it_is_too_old() -> None:
+    known = check(made())
+    assert known is not None
+    assert known.until == START + WINDOW * SECOND
+    again = check(made(said(htu=URL + "?x=1#y", extra=[1], nonce="n")))
+    other = check(made(said(jti="two")))
+    assert again is not None
+    assert other is not None
+    assert known.digest == again.digest != other.digest
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
+def test_every_algorithm_of_tokens_serves_for_proofs(algorithm: Algorithm) -> None:
+    key = ProofKey(SigningKey.generate(algorithm), clock=FakeClock())
+    text = key.headers(TOKEN, method="POST", url=URL)["DPoP"]
+    proof = DPoPProof(text, method="POST", url=URL)
+    assert check_proof(proof, key.cnf, token=TOKEN, now=START, leeway=0) is not None
+
+
+@pytest.mark.parametrize("typ", ["DPoP+JWT", "application/dpop+jwt"])
+def test_the_type_is_read_in_any_case(typ: str) -> None:
+    assert check(made(header=members(signer()) | {"typ": typ}))
+
+
+def test_attack_59_another_method() -> None:
+    assert fault(made(said(htm="GET"))) == "proof_request"
+    assert fault(made(said(htm="post"))) == "proof_request"
+    assert fault(made(), method="PUT") == "proof_request"
+
+
+@pytest.mark.parametrize(
+    "htu", [None, "", 7, [URL], "/tools/mail", URL + "/", URL.replace("https", "http"), URL + "\n", f" {URL}"]
+)
+def test_attack_59_another_uri(htu: object) -> None:
+    assert fault(made(said(htu=htu))) == "proof_request"
+
+
+def test_attack_59_stale_or_future_iat() -> None:
+    for now, verdict in [(WINDOW, None), (WINDOW + 1, "proof_time"), (-5, None), (-6, "proof_time")]:
+        at = START + now * SECOND
+        if verdict is None:
+            assert check(made(), now=at)
+        else:
+            assert fault(made(), now=at) == verdict
+
+
+@pytest.mark.parametrize("iat", [None, str(AT), float(AT), True, -AT, AT * 10**6, {}])
+def test_attack_59_iat_that_is_no_time(iat: object) -> None:
+    assert fault(made(said(iat=iat))) in ("proof_claims", "proof_form", "proof_time")
+
+
+@pytest.mark.parametrize("ath", [None, "", ATH[:-1], ATH + "=", "é", 7, b64(b"x" * 32)])
+def test_attack_59_ath_missing_or_of_another_token(ath: object) -> None:
+    assert fault(made(said(ath=ath))) == "proof_token"
+    assert check(made(said(ath=ath)), token=None)  # a refresh token has none
+
+
+@pytest.mark.parametrize("jti", [None, "", "x" * 256, "a\nb", "\ud800", 7, ["one"]])
+def test_attack_59_jti_that_is_no_id(jti: object) -> None:
+    assert fault(made(said(jti=jti))) == "proof_claims"
+
+
+def test_attack_59_private_key_in_the_jwk() -> None:
+    for name in ("d", "k", "p"):
+        assert fault(made(header=members(signer(), **{name: "AAAA"}))) == "proof_key"
+
+
+def test_attack_59_symmetric_and_unknown_algorithms() -> None:
+    for alg in ("none", "HS256", "ES384", "PS256", "es256", "", None, 7, ["ES256"]):
+        assert fault(made(header=members(signer()) | {"alg": alg})) == "proof_key"
+    secret = {"typ": "dpop+jwt", "alg": "HS256", "jwk": {"kty": "oct", "k": "AAAA"}}
+    assert fault(made(header=secret)) == "proof_key"
+    assert fault(made(header=members(signer(), alg="EdDSA"))) == "proof_key"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"typ": "at+jwt"},
+        {"typ": None},
+        {"typ": 7},
+        {"kid": signer().kid},
+        {"jku": "https://evil.example"},
+        {"crit": ["b64"], "b64": False},
+    ],
+)
+def test_attack_59_another_header(changes: dict[str, Any]) -> None:
+    assert fault(made(header=members(signer()) | changes)) == "proof_header"
+
+
+@pytest.mark.parametrize("left_out", ["typ", "alg", "jwk"])
+def test_attack_59_a_header_name_is_missing(left_out: str) -> None:
+    header = members(signer())
+    del header[left_out]
+    assert fault(made(header=header)) == "proof_header"
+
+
+@pytest.mark.parametrize("jwk", [None, "key", [], {}, {"kty": "EC"}, {"kty": "EC", "crv": "P-384"}])
+def test_attack_59_a_jwk_that_is_no_key(jwk: object) -> None:
+    assert fault(made(header=members(signer()) | {"jwk": jwk})) in ("proof_key", "proof_header")
+
+
+def test_attack_20_59_a_key_of_small_order() -> None:
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(b"\x01" + bytes(31))}
+    assert fault(made(header={"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk})) == "proof_key"
+
+
+def test_attack_59_another_key() -> None:
+    assert fault(made(key=SigningKey.generate())) == "proof_binding"
+
+
+def test_attack_59_the_right_key_shown_and_another_used() -> None:
+    header = members(signer())
+    assert fault(forge(said(), header, key=SigningKey.generate())) == "proof_form"
+
+
+@pytest.mark.parametrize("text", ["", "a", "a.b", "a.b.c", "a.b.c.d", "é.b.c", "x" * 9_000, ".", "=.=.="])
+def test_attack_59_text_that_is_no_jws(text: str) -> None:
+    assert fault(text) in ("proof_form", "proof_header")
+
+
+def test_attack_54_59_an_access_token_is_no_proof() -> None:
+    assert fault(forge(claims())) == "proof_header"
+
+
+def test_attack_59_two_names_alike() -> None:
+    doubled = b'{"jti":"a","jti":"b","htm":"POST","htu":"%s","iat":%d,"ath":"%s"}'
+    assert fault(made(doubled % (URL.encode(), AT, ATH.encode()))) == "proof_form"
+
+
+def test_attack_58_a_bound_token_without_its_proof() -> None:
+    cnf = {"jkt": signer().kid}
+    certificate = CertificateProof(b"\x30\x03abc")
+    for proof in (None, certificate):
+        with pytest.raises(ProofFault, match="proof_missing"):
+            check_proof(proof, cnf, token=TOKEN, now=START, leeway=0)
+    shown = DPoPProof(made(), method="POST", url=URL)
+    with pytest.raises(ProofFault, match="proof_missing"):
+        check_proof(shown, {"x5t#S256": certificate.thumbprint}, token=TOKEN, now=START, leeway=0)
+
+
+def test_a_proof_beside_an_unbound_token_is_refused_and_a_certificate_is_not() -> None:
+    with pytest.raises(ProofFault, match="proof_unbound"):
+        check_proof(DPoPProof(made(), method="POST", url=URL), None, token=TOKEN, now=START, leeway=0)
+    assert check_proof(CertificateProof(b"\x30"), None, token=TOKEN, now=START, leeway=0) is None
+    assert check_proof(None, None, token=TOKEN, now=START, leeway=0) is None
+
+
+def test_a_certificate_is_known_in_either_form(tmp_path: Path) -> None:
+    key, pem, der = tmp_path / "key", tmp_path / "pem", tmp_path / "der"
+    make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=agent"]
+    subprocess.run([*make, "-keyout", key, "-out", pem], check=True, capture_output=True)
+    subprocess.run(["openssl", "x509", "-in", pem, "-outform", "DER", "-out", der], check=True)
+    one, other = CertificateProof(pem.read_text()), CertificateProof(der.read_bytes())
+    assert one.thumbprint == other.thumbprint
+    cnf = {"x5t#S256": one.thumbprint}
+    assert check_proof(other, cnf, token=TOKEN, now=START, leeway=0) is None
+    with pytest.raises(ProofFault, match="proof_binding"):
+        check_proof(CertificateProof(b"\x30\x00"), cnf, token=TOKEN, now=START, leeway=0)
+
+
+@pytest.mark.parametrize("certificate", ["", "x", b"", b"-----BEGIN CERTIFICATE-----", None, 7])
+def test_what_is_no_certificate_is_refused(certificate: Any) -> None:
+    with pytest.raises(InvalidArgument, match="certificate"):
+        CertificateProof(certificate)
+
+
+def test_a_chain_of_certificates_is_not_one() -> None:
+    block = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"
+    assert CertificateProof(block)
+    with pytest.raises(InvalidArgument, match="certificate"):
+        CertificateProof(block * 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "url"),
+    [
+        (7, "GET", URL),
+        ("x", "", URL),
+        ("x", "G T", URL),
+        ("x", None, URL),
+        ("x", "GET", "/a"),
+        ("x", "GET", 7),
+    ],
+)
+def test_a_proof_needs_its_request(text: Any, method: Any, url: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        DPoPProof(text, method=method, url=url)
+
+
+def test_what_tokens_are_bound_to_is_one_thumbprint() -> None:
+    assert check_cnf(None) is None
+    assert check_cnf({"jkt": signer().kid}) == f'{{"jkt":"{signer().kid}"}}'
+    kid = signer().kid
+    bad: list[Any] = [
+        {},
+        {"jkt": kid, "x5t#S256": kid},
+        {"jwk": {}},
+        {"jkt": kid[:-1]},
+        {"jkt": kid[:-1] + "B"},
+    ]
+    for cnf in [*bad, {"jkt": None}, {"jkt": kid + "="}, kid, [kid], {"JKT": kid}, {7: kid}]:
+        with pytest.raises(InvalidArgument, match="cnf"):
+            check_cnf(cnf)
+
+
+def test_neither_key_nor_proof_shows_or_travels() -> None:
+    key = ProofKey.generate(clock=FakeClock())
+    text = key.proof(method="GET", url=URL)
+    proof = DPoPProof(text, method="GET", url=URL + "?secret=1")
+    assert text not in repr(proof)
+    assert "secret" not in repr(proof)
+    assert repr(key) == f"ProofKey(jkt={key.cnf['jkt']!r})"
+    for held in (proof, key):
+        for carry in (copy.copy, pickle.dumps):
+            with pytest.raises(TypeError):
+                carry(held)
+
+
+def test_a_key_makes_each_proof_once() -> None:
+    key = ProofKey.generate(clock=FakeClock())
+    proofs = {key.proof(method="GET", url=URL) for _ in range(100)}
+    assert len(proofs) == 100
+    with pytest.raises(InvalidArgument, match="url"):
+        key.proof(method="GET", url="/tools/mail")
