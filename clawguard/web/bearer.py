@@ -96,7 +96,7 @@ def read_credential(
 
 
 def _bound(token: str, dpop: str | None, *, method: str, url: str) -> Credential | Refusal:
-    if dpop is None or "," in dpop:
+    if dpop is None:
         return refusal_for(InvalidProof(), scheme="DPoP")
     try:
         return Credential(token, "DPoP", DPoPProof(dpop.strip(" \t"), method=method, url=url))

@@ -101,6 +101,27 @@ def test_follow_gives_what_is_there_and_what_comes(manager: SessionManager) -> N
     assert list(picky) == []
 
 
+def test_a_follower_passes_over_what_does_not_concern_it_and_over_nothing_else(
+    manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, begun_at = manager.events, []
+    plain = log.read
+
+    def read_and_write(*, after: int, **given: Any) -> list[Event]:
+        found = plain(after=after, **given)
+        begun_at.append(after)
+        if len(begun_at) == 2:
+            manager.create("late", scopes="x", workspace_id="ours")  # behind the page, before the next look
+        return found
+
+    monkeypatch.setattr(log, "read", read_and_write)
+    for _ in range(3):
+        manager.create("a", scopes="x")
+    follower = log.follow(after=0, workspace_id="ours", poll=0)
+    assert next(follower).agent_id == "late"
+    assert begun_at == [0, 3, 3]
+
+
 def test_follow_wakes_for_a_change_of_another_thread(manager: SessionManager) -> None:
     follower = iter(manager.events.follow(poll=60))
     heard: list[Event] = []

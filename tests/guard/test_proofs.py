@@ -238,10 +238,12 @@ def test_what_is_no_certificate_is_refused(certificate: Any) -> None:
 
 
 def test_a_chain_of_certificates_is_not_one() -> None:
-    block = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n"
-    assert CertificateProof(block)
-    with pytest.raises(InvalidArgument, match="certificate"):
-        CertificateProof(block * 2)
+    for body in ("MAAA", "MAAAMAAA", "MA==", "MAA="):
+        block = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+        assert CertificateProof(block)
+        for chain in (block * 2, block * 3, block * 4):
+            with pytest.raises(InvalidArgument, match="certificate"):
+                CertificateProof(chain)
 
 
 @pytest.mark.parametrize(
