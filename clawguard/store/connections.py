@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from clawguard.errors import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
-from clawguard.store.files import sync_folder
+from clawguard.private_files import sync_folder
 
 __all__ = ["APPLICATION_ID", "Connection", "connect", "is_io_error", "make_file", "translate"]
 

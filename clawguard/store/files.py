@@ -16,7 +16,6 @@ __all__ = [
     "check_private",
     "prepare_folder",
     "remove_folder",
-    "sync_folder",
 ]
 
 _NETWORK = frozenset(
@@ -120,12 +119,3 @@ def remove_folder(folder: Path, *, owner: int) -> None:
     """Remove a temporary folder, unless this is a forked child of the process that owns it."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder survive power loss."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

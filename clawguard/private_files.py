@@ -1,0 +1,70 @@
+"""Files with a secret in them: read if 0600, ours, regular and no link; written aside, whole and durably."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from clawguard.errors import ConfigError
+
+__all__ = ["check_private", "read_private", "sync_folder", "write_private"]
+
+
+def read_private(path: Path, *, name: str, longest: int) -> bytes | None:
+    """Return at most the first `longest` bytes of a file, or None when there is none; `name` is for messages.
+
+    Raises ConfigError for a symlink, anything but a regular file, another owner, and a mode that lets group
+    or others in.
+    """
+    # O_NONBLOCK: opening a FIFO would wait for its writer
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(
+            f"the {name} {path} cannot be opened: {error.strerror}",
+            hint="it must be a regular file, no symlink, that you may read",
+        ) from None
+    try:
+        check_private(path, os.fstat(descriptor), name=name)
+        return os.read(descriptor, longest)
+    finally:
+        os.close(descriptor)
+
+
+def check_private(path: Path, found: os.stat_result, *, name: str) -> None:
+    """Raise ConfigError for what is not regular, not ours, or open to others."""
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f"the {name} {path} is not a regular file")
+    if found.st_uid != os.geteuid():
+        raise ConfigError(
+            f"the {name} {path} belongs to user {found.st_uid}, not to {os.geteuid()}",
+            hint=f"chown {os.geteuid()} {path}",
+        )
+    if found.st_mode & 0o077:
+        raise ConfigError(
+            f"the {name} {path} has the mode {stat.S_IMODE(found.st_mode):04o}: others can reach it",
+            hint=f"chmod 600 {path}",
+        )
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Make a new file with the data and sync it; raise OSError where that fails or the name is taken."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask takes away
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was linked or renamed in a folder survive power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
