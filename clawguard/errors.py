@@ -17,7 +17,7 @@ ClawguardError
 ├── ConfigError                  files, keys or settings are not as they must be
 ├── ClockError                   the clock stands below what the log has seen
 └── StoreUnavailable             the store did not answer; access is denied
-    ├── StoreBusy                the write lock was not had in time; nothing happened
+    ├── StoreBusy                a lock was not had in time; nothing happened
     ├── StoreUpgraded            a newer version migrated the store
     └── OutcomeUnknown           the write may or may not have happened; repeat it
 """
@@ -256,7 +256,7 @@ class StoreUnavailable(ClawguardError):
 
 
 class StoreBusy(StoreUnavailable):
-    """Report that the write lock was not had within `lock_timeout`. Nothing happened; repeat the call."""
+    """Report that the write lock or a token file's was not had in time. Nothing happened; repeat the call."""
 
     code = "store_busy"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clawguard.errors import ConfigError
 
-__all__ = ["check_private", "read_private", "sync_folder", "write_private"]
+__all__ = ["check_private", "read_private", "replace_private", "sync_folder", "write_private"]
 
 
 def read_private(path: Path, *, name: str, longest: int) -> bytes | None:
@@ -59,6 +59,21 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_private(path: Path, data: bytes, *, name: str) -> None:
+    """Put the data into a file, whole or not at all; raise ConfigError. For one writer at a time."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        try:
+            temporary.unlink(missing_ok=True)  # what a writer left that was killed
+            write_private(temporary, data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigError(f"the {name} {path} cannot be written: {error.strerror}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -111,6 +111,16 @@ def test_policy(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_refresh_client(tmp_path: Path) -> None:
+    assert run("refresh_client.py", tmp_path) == [
+        "process 0: planner goes on",
+        "process 1: planner goes on",
+        "process 2: planner goes on",
+        "generation 2",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
 def test_delegation(tmp_path: Path) -> None:
     assert run("delegation.py", tmp_path) == [
         "writer lacks mail:send",
