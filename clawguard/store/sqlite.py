@@ -35,7 +35,8 @@ from clawguard.store.files import (
     remove_folder,
 )
 from clawguard.store.gate import Gate
-from clawguard.store.migrate import Ledger, migrate, migrations_of
+from clawguard.store.marks import Marker
+from clawguard.store.migrate import Ledger, current_version, migrate, migrations_of
 from clawguard.store.readers import ReaderPool
 from clawguard.store.transaction import CHECKPOINT_EVERY, SQLiteTransaction
 from clawguard.store.writer_queue import WriterQueue
@@ -174,6 +175,7 @@ class SQLiteStore:
     def _begin_anew(self) -> None:
         self._here = threading.local()
         self._writer: Connection | None = None
+        self._marker: Marker
         self._synchronous = -1
         self._gate = Gate(self._queue.is_held_here)
         self._readers = ReaderPool(self._open_reader, limit=_READERS)
@@ -238,8 +240,11 @@ class SQLiteStore:
                 make_file(self._path, aside=self.side_file("new"))
             check_database_file(self._path)
             self._migrate()
-        except sqlite3.Error as error:
-            raise _unreadable(error) from None
+        except BaseException as error:
+            self._discard_writer()  # while the lock is held: the last connection to go makes a checkpoint
+            if isinstance(error, sqlite3.Error):
+                raise _unreadable(error) from None
+            raise
         finally:
             self._queue.release()
 
@@ -252,12 +257,22 @@ class SQLiteStore:
     def _open_writer(self) -> Connection:
         if self._writer is None:
             connection = connect(self._path)
-            if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            try:
+                self._take_over(connection)
+            except BaseException:
                 connection.close()
-                raise ConfigError("SQLite did not take journal_mode = WAL")
+                raise
             self._writer = connection
             self._synchronous = -1
         return self._writer
+
+    def _take_over(self, connection: Connection) -> None:
+        """Make a connection the writer's, unless the file is an older copy of what was in use here."""
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise ConfigError("SQLite did not take journal_mode = WAL")
+        self._marker = Marker(connection, name=self._path.name, queue=self._queue, catalog=self._catalog)
+        if 0 < current_version(connection) <= len(self._steps):  # in a newer schema it might stand otherwise
+            self._marker.check()
 
     def _discard_writer(self) -> None:
         writer, self._writer = self._writer, None

@@ -35,6 +35,7 @@ class SQLiteTransaction:
         "_changes",
         "_connection",
         "_durable",
+        "_entry",
         "_is_spoilt",
         "_store",
     )
@@ -44,6 +45,7 @@ class SQLiteTransaction:
         self._durable = durable
         self._catalog = store._catalog
         self._action: Callable[[], None] | None = None
+        self._entry: Sequence[Any] | None = None
         self._is_spoilt = False
 
     def __enter__(self) -> SQLiteTransaction:
@@ -113,6 +115,8 @@ class SQLiteTransaction:
             self._connection.executemany(self._catalog[name].sql, rows)
         except sqlite3.Error as error:
             raise self._failed(error) from None
+        if name == "event.insert" and rows:
+            self._entry = rows[-1]
 
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Run an action right after the commit: see `Transaction.on_commit`."""
@@ -131,6 +135,9 @@ class SQLiteTransaction:
         try:
             if self._action is not None:
                 self._action()
+            if self._durable and self._entry is not None:
+                seq, digest, *_ = self._entry
+                self._store._marker.note(seq, digest)
             rows = self._connection.total_changes - self._changes
             weight = 1 + rows // _ROWS_A_COMMIT
             return self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY

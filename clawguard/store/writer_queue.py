@@ -18,6 +18,7 @@ from clawguard.errors import StoreBusy, StoreUnavailable
 __all__ = ["WriterQueue"]
 
 _COUNTER_BYTES = 8
+_MANY = 2**32  # more commits than were ever counted: the file was damaged, and a checkpoint is due
 
 
 class WriterQueue:
@@ -96,11 +97,19 @@ class WriterQueue:
 
     def commits(self) -> int:
         """Return the commits since the last checkpoint; the lock must be held."""
-        return int.from_bytes(os.pread(self._fd, _COUNTER_BYTES, 0))
+        return min(int.from_bytes(os.pread(self._fd, _COUNTER_BYTES, 0)), _MANY)
 
     def reset_commits(self, count: int = 0) -> None:
         """Begin the count again; the lock must be held."""
         self._write_counter(count)
+
+    def note(self, data: bytes, *, at: int) -> None:
+        """Write a note behind the counter, `at` so many bytes; the lock must be held."""
+        os.pwrite(self._fd, data, at)
+
+    def noted(self, *, at: int, size: int) -> bytes:
+        """Return what is noted there, or what there is of it; the lock must be held."""
+        return os.pread(self._fd, size, at)
 
     def _write_counter(self, count: int) -> None:
         os.pwrite(self._fd, count.to_bytes(_COUNTER_BYTES), 0)

@@ -34,6 +34,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def verified(path: Path) -> tuple[int, str] | None:
+    """Return the first fault, without the mark in the lock file: with it, some would be refused at open."""
+    path.with_name(path.name + "-lock").unlink()
     with Verifier.open(path, clock=FakeClock()) as verifier:
         found = verifier.events.verify()
     return None if found.fault is None else (found.fault.seq, found.fault.kind)

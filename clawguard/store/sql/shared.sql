@@ -14,6 +14,10 @@ id, version, agent_id, subject, workspace_id, cause, reason, ended_by
 -- What is known of the database itself.
 SELECT schema_version, issuer, audience, revision, policy FROM meta WHERE id = 1;
 
+-- name: meta.identity
+-- What no other database has alike.
+SELECT founded_at, issuer FROM meta WHERE id = 1;
+
 -- name: meta.found
 -- Make the database ours; the first process to come does it.
 INSERT INTO meta (id, schema_version, issuer, audience, revision, founded_at)
@@ -415,6 +419,10 @@ e.cause_id = :cause_id
 -- name: event.head
 -- The last entry.
 SELECT seq, hash, at FROM events ORDER BY seq DESC LIMIT 1;
+
+-- name: event.hash
+-- The hash of one entry.
+SELECT hash FROM events WHERE seq = :seq;
 
 -- name: session.ended_as
 -- Why a session ended.
