@@ -179,11 +179,15 @@ def _load_private(data: bytes) -> PrivateKey | None:
 
 
 class RingKey(NamedTuple):
-    """Hold a key and its state; a retiring one verifies until `verify_until`, in microseconds UTC."""
+    """Hold a key and its state; a retiring one verifies until `verify_until`, in microseconds UTC.
+
+    `ends_pending` says of a compromised one that not all it signed has ended yet.
+    """
 
     key: VerifyingKey
     state: KeyState
     verify_until: int | None = None
+    ends_pending: bool = False
 
     def verifies_at(self, now: int) -> bool:
         """Tell whether tokens of this key are taken at an instant (microseconds UTC)."""
@@ -199,14 +203,15 @@ class KeyRing:
     not active, a kid that comes twice, two active keys, and a state that is not whole.
     """
 
-    __slots__ = ("_keys", "_revision", "_signer")
+    __slots__ = ("_ends_pending", "_keys", "_revision", "_signer")
 
     def __init__(self, revision: int, keys: Iterable[RingKey], signer: SigningKey | None) -> None:
         listed = tuple(keys)
         self._revision = revision
         self._keys = {each.key.kid: each for each in listed}
         self._signer = signer
-        for key, state, verify_until in listed:
+        self._ends_pending = any(each.ends_pending for each in listed)
+        for key, state, verify_until, _ in listed:
             if state not in KEY_STATES:
                 raise ConfigError(f"the key {key.kid} is in no known state")
             if state == "retiring" and verify_until is None:
@@ -230,6 +235,11 @@ class KeyRing:
     def signer(self) -> SigningKey | None:
         """The active key's private half, or None for a holder of public keys."""
         return self._signer
+
+    @property
+    def ends_pending(self) -> bool:
+        """Whether sessions may still stand whose token a compromised key signed."""
+        return self._ends_pending
 
     def require_signer(self) -> SigningKey:
         """Return the signer; raise ConfigError where there is none."""

@@ -60,8 +60,8 @@ def load_rules(
     # The revision first: a change in between is then seen again, never missed.
     _, _, _, revision, digest = store.read("meta.get")[0]
     keys, signer = [], None
-    for kid, algorithm, state, jwk, sealed, verify_until, _ in store.read("keys.all"):
-        keys.append(RingKey(VerifyingKey.from_jwk(json.loads(jwk)), state, verify_until))
+    for kid, algorithm, state, jwk, sealed, verify_until, pending in store.read("keys.all"):
+        keys.append(RingKey(VerifyingKey.from_jwk(json.loads(jwk)), state, verify_until, bool(pending)))
         if state == "active" and kek is not None:
             signer = _signer(kid, algorithm, sealed, kek=kek, known=known and known[0])
     return KeyRing(revision, keys, signer), _load_policy(store, digest, known=known and known[1])

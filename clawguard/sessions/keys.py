@@ -106,6 +106,7 @@ class Keys:
         yield from self._switches.batches({"key_id": kid}, **given)
         with self._change(durable=True) as change:
             change.tx.run("keys.ends_done", kid=kid)
+            change.tx.run("meta.bump")
 
     def prune(self) -> None:
         """Stop verifying with keys whose last token has ended, and finish an emergency cut short."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawguard.errors import StoreUnavailable
+from clawguard.errors import SessionEnded, StoreUnavailable
 from clawguard.guard import Guard, Member, authority_of, decide
 from clawguard.models import Decision, SessionContext
 from clawguard.scopes import ScopeSet, parse_scopes
@@ -30,6 +30,15 @@ class Lines:
         if len(rows) != depth:
             raise StoreUnavailable("an ancestor of the session cannot be read", hint="restore a backup")
         return (*map(_member, rows), own)
+
+    def check_keys(self, standing: Standing) -> None:
+        """Raise SessionEnded below a session of a compromised key whose end is not recorded yet."""
+        ring = self._guard.ring
+        if standing.depth == 0 or not ring.ends_pending:
+            return
+        rows = self._store.read("validate.line_kids", actors=standing.actors)
+        if any(ring.state_of(kid) == "compromised" for (kid,) in rows):
+            raise SessionEnded("parent")
 
     def held(self, standing: Standing) -> ScopeSet:
         """Return the scopes that are left of the row's under its line, its roles and its tasks."""

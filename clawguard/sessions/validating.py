@@ -261,6 +261,7 @@ class Validation(Opened):
             raise SessionEnded("ttl")
         if self._guard.ring.find(claims.kid, now=now) is None:
             raise TokenFault("unknown_key")
+        self._lines.check_keys(standing)
         check_bound(standing, claims)
         return standing
 
@@ -290,6 +291,7 @@ class Validation(Opened):
             raise InvalidToken from None
         if self._guard.ring.state_of(standing.kid) == "compromised":
             raise SessionEnded("key")
+        self._lines.check_keys(standing)
         if not self._guard.takes(standing.audience, meant=audience):
             raise InvalidToken
         return standing

@@ -168,6 +168,37 @@ def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(
         assert [event.cause for event in manager.events.read(types="session.expired")] == ["key"] * 3
 
 
+def test_below_a_compromised_key_nothing_is_valid_before_its_ends_are_recorded_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data" / "a.db"
+    with open_manager(path) as manager, open_manager(path) as other:
+        root = manager.create("a", scopes="x")
+        child = manager.delegate(root, "b", scopes="x")
+        free = manager.delegate(manager.create("c", scopes="x"), "d", scopes="x")
+        contexts = [each.validate(child.token) for each in (manager, other)]
+        manager.keys.rotate()
+        manager.refresh(root)  # of the new key now; its child goes on with a token of the key before
+
+        def busy(kid: str, cause_id: str) -> Iterator[int]:
+            raise StoreBusy("the write lock was not had")
+
+        monkeypatch.setattr(manager.keys, "_end_signed", busy)
+        manager.keys.rotate(emergency=True)
+        monkeypatch.undo()
+        assert manager.get_session(child).cause is None
+        for each, context in zip((manager, other), contexts, strict=True):
+            for shown in (child.token, context):
+                with pytest.raises(SessionEnded, match="parent"):
+                    each.validate(shown)
+            assert each.validate(free.token)
+        manager.prune_expired()
+        assert manager.get_session(child).cause == "parent"
+        assert not other.keys.rotate(dry_run=True).count
+        assert other.validate(free.token)
+        assert not other._guard.ring.ends_pending
+
+
 def test_many_rotations_in_a_row_keep_every_live_token(manager: SessionManager) -> None:
     made = []
     for _ in range(6):

@@ -11,6 +11,10 @@ SELECT number, digest FROM migrations ORDER BY number;
 SELECT s.agent_id, s.role, s.task_type, s.scopes, s.grant_name
 FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, '$[1]');
 
+-- name: validate.line_kids
+-- The keys that signed for the ancestors that a session's actors name.
+SELECT s.kid FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, '$[1]');
+
 -- name: refresh.wipe
 -- Forget what a family has sealed; by the small index, for a family's spent tokens may be many.
 UPDATE refresh_tokens INDEXED BY refresh_tokens_sealed SET sealed = NULL
