@@ -10,7 +10,7 @@ from clawguard.checks import check_metadata, check_text
 from clawguard.clock import Clock, microseconds
 from clawguard.errors import InvalidArgument, SessionEnded, SessionNotFound
 from clawguard.models import STATES, JSONObject, Session, State
-from clawguard.sessions.change import Change, SessionDue
+from clawguard.sessions.change import Change, SessionDue, about
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, optional_text
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.references import SessionRef, find_id
@@ -112,11 +112,7 @@ class Activity:
                 changed = sorted(name for name, value in columns.items() if value is not None)
                 change.writer.append(
                     "session.updated",
-                    session_id=session_id,
-                    version=updated.version,
-                    agent_id=updated.agent_id,
-                    subject=updated.subject,
-                    workspace_id=updated.workspace_id,
+                    **about(updated, version=updated.version),
                     data={"fields": changed or sorted(columns)},
                 )
         except SessionDue:

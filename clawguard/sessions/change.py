@@ -6,14 +6,15 @@ import logging
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from clawguard.clock import Clock
 from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
+from clawguard.models import Session
 from clawguard.store import Row, Store, Transaction
 
-__all__ = ["Change", "RevisionMoved", "SessionDue"]
+__all__ = ["Change", "Ends", "RevisionMoved", "SessionDue", "about"]
 
 _logger = logging.getLogger("clawguard.sessions")
 
@@ -28,6 +29,19 @@ class SessionDue(Exception):
     def __init__(self, session_id: str) -> None:
         super().__init__(session_id)
         self.session_id = session_id
+
+
+class Ends(NamedTuple):
+    """Hold the columns of `session.ends`, in its order: what a change looks at again under the lock."""
+
+    generation: int
+    expires_at: int
+    due_at: int
+    cause: str | None
+    reason: str | None
+    due_cause: str
+    uses_left: int | None
+    version: int
 
 
 def _log_ends(written: list[Entry]) -> None:
@@ -81,7 +95,23 @@ class Change:
         rows = self.tx.run(name, **params)
         return rows[0] if rows else None
 
+    def ends_of(self, session_id: str) -> Ends | None:
+        """Return where a session's own end stands, or None for an unknown one."""
+        row = self.one("session.ends", id=session_id)
+        return None if row is None else Ends(*row)
+
     def expect_revision(self, revision: int) -> None:
         """Raise RevisionMoved when keys or policy are not those that were gone by."""
         if self.writer.revision != revision:
             raise RevisionMoved
+
+
+def about(session: Session, *, version: int) -> dict[str, Any]:
+    """Return the fields that say in an event which session it concerns, at a version of its row."""
+    return {
+        "session_id": session.id,
+        "version": version,
+        "agent_id": session.agent_id,
+        "subject": session.subject,
+        "workspace_id": session.workspace_id,
+    }

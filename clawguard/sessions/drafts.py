@@ -20,7 +20,6 @@ __all__ = [
     "MAX_DEPTH",
     "Authority",
     "Draft",
-    "Ends",
     "Labels",
     "Parent",
     "check_agent",
@@ -106,19 +105,6 @@ class Parent(NamedTuple):
     def member(self) -> Member:
         """Return the parent as the policy reckons with it."""
         return Member(self.agent_id, self.role, self.task_type, parse_scopes(self.scopes), self.grant_name)
-
-
-class Ends(NamedTuple):
-    """Hold the columns of `session.ends`, in its order: what a change looks at again under the lock."""
-
-    generation: int
-    expires_at: int
-    due_at: int
-    cause: str | None
-    reason: str | None
-    due_cause: str
-    uses_left: int | None
-    version: int
 
 
 def new_row(draft: dict[str, Any], *, kid: str, new_id: Callable[[int], str]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from clawguard.clock import SECOND, Clock, IdFactory
 from clawguard.errors import AccessDenied, InvalidToken, SessionEnded, SessionNotFound, TokenSuperseded
 from clawguard.models import Cause, SessionContext
 from clawguard.sessions.change import Change
-from clawguard.sessions.drafts import Ends
 from clawguard.store import Row, Store
 
 __all__ = ["Endings"]
@@ -172,10 +171,9 @@ def _require_known(change: Change, session_id: str) -> tuple[str, str | None]:
 
 
 def _why_unspent(change: Change, context: SessionContext) -> AccessDenied:
-    row = change.one("session.ends", id=context.session_id)
-    if row is None:
+    ends = change.ends_of(context.session_id)
+    if ends is None:
         return InvalidToken()
-    ends = Ends(*row)
     if ends.cause is not None:
         return SessionEnded(ends.cause, ends.reason)
     if ends.due_at <= change.now:

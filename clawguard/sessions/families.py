@@ -13,8 +13,8 @@ from clawguard.clock import SECOND
 from clawguard.errors import InvalidArgument, InvalidProof, InvalidToken, SessionEnded, SessionNotFound
 from clawguard.guard import Proof, ProofFault, ProofId, RefreshToken, TokenFault
 from clawguard.models import IssuedSession, Session
-from clawguard.sessions.change import Change, RevisionMoved, SessionDue
-from clawguard.sessions.handing import ends_of, hand_out, read_live, sign_again
+from clawguard.sessions.change import Change, RevisionMoved, SessionDue, about
+from clawguard.sessions.handing import hand_out, read_live, sign_again
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.refreshing import next_of, set_generation
@@ -70,7 +70,7 @@ class Families:
             if issued.refresh_idle is None:
                 return issued
             with self._parts.change(durable=True) as change:
-                ends = ends_of(change, session_id)
+                ends = change.ends_of(session_id)
                 if ends is not None and ends.cause is None and ends.generation == issued.generation:
                     change.tx.run("refresh.wipe", session_id=session_id)
                     change.tx.run("refresh.drop_unspent", session_id=session_id)
@@ -160,16 +160,12 @@ class Families:
         parts = self._parts
         cause_id = parts.new_id(parts.clock.now())
         with parts.change(durable=True) as change:
-            ends = ends_of(change, session.id)
+            ends = change.ends_of(session.id)
             if ends is None or ends.cause is not None or ends.due_at <= change.now:
                 return SessionEnded("reuse")
             change.writer.append(
                 "token.reuse_detected",
-                session_id=session.id,
-                version=ends.version,
-                agent_id=session.agent_id,
-                subject=session.subject,
-                workspace_id=session.workspace_id,
+                **about(session, version=ends.version),
                 cause_id=cause_id,
             )
             parts.endings.end_in(

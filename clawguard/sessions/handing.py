@@ -9,12 +9,11 @@ from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.guard import RefreshToken
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.cache import CacheEntry, digest_of
-from clawguard.sessions.change import Change, RevisionMoved
-from clawguard.sessions.drafts import Ends
+from clawguard.sessions.change import Change, RevisionMoved, about
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.standing import touch_every
 
-__all__ = ["ends_of", "hand_out", "read_live", "require_live", "sign_again"]
+__all__ = ["hand_out", "read_live", "require_live", "sign_again"]
 
 
 def hand_out(
@@ -79,11 +78,7 @@ def _resign(change: Change, session: Session, *, kid: str) -> Session | None:
         return None
     change.writer.append(
         "session.updated",
-        session_id=session.id,
-        version=row[1],
-        agent_id=session.agent_id,
-        subject=session.subject,
-        workspace_id=session.workspace_id,
+        **about(session, version=row[1]),
         data={"fields": ["kid"]},
     )
     return Session.from_tuple(row)
@@ -110,8 +105,3 @@ def require_live(
         raise parts.endings.settle(session_id)
     if parts.guard.ring.state_of(kid) == "compromised":
         raise SessionEnded("key")
-
-
-def ends_of(change: Change, session_id: str) -> Ends | None:
-    row = change.one("session.ends", id=session_id)
-    return None if row is None else Ends(*row)

@@ -43,7 +43,7 @@ from clawguard.sessions.drafts import (
     write_created,
 )
 from clawguard.sessions.families import Families, begin_family
-from clawguard.sessions.handing import ends_of, hand_out, require_live
+from clawguard.sessions.handing import hand_out, require_live
 from clawguard.sessions.parts import Parts
 
 __all__ = ["AtLimit", "Issuing", "Limits"]
@@ -272,7 +272,7 @@ class Issuing:
 
 def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authority) -> None:
     """Look at the parent again under the lock; a delegation is also activity of its whole line."""
-    parent = ends_of(change, row["parent_id"])
+    parent = change.ends_of(row["parent_id"])
     if parent is None:
         raise SessionNotFound(row["parent_id"])
     if parent.cause is not None:

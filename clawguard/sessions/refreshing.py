@@ -8,9 +8,9 @@ from typing import Any
 from clawguard.clock import SECOND, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, TokenSuperseded
 from clawguard.models import IssuedSession, Session
-from clawguard.sessions.change import Change, RevisionMoved, SessionDue
-from clawguard.sessions.drafts import Ends, optional_duration
-from clawguard.sessions.handing import ends_of, hand_out, read_live
+from clawguard.sessions.change import Change, Ends, RevisionMoved, SessionDue, about
+from clawguard.sessions.drafts import optional_duration
+from clawguard.sessions.handing import hand_out, read_live
 from clawguard.sessions.parts import Parts
 
 __all__ = ["Refreshing", "next_of", "set_generation"]
@@ -117,7 +117,7 @@ def set_generation(change: Change, ahead: Session) -> Any:
         now=change.now,
     )
     if row is None:
-        current = ends_of(change, ahead.id)
+        current = change.ends_of(ahead.id)
         if current is not None and current.cause is None and current.due_at <= change.now:
             raise SessionDue(ahead.id)
         return None
@@ -125,11 +125,7 @@ def set_generation(change: Change, ahead: Session) -> Any:
         change.tx.run("session.touch", id=ahead.parent_id, at=change.now, now=change.now)
     change.writer.append(
         "session.refreshed",
-        session_id=ahead.id,
-        version=row[1],
-        agent_id=ahead.agent_id,
-        subject=ahead.subject,
-        workspace_id=ahead.workspace_id,
+        **about(ahead, version=row[1]),
         data={"generation": ahead.generation, "expires_at": to_microseconds(ahead.expires_at)},
     )
     return row
