@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from clawguard.clock import SECOND
-from clawguard.errors import InvalidArgument, InvalidProof, InvalidToken, SessionEnded, SessionNotFound
+from clawguard.errors import InvalidArgument, InvalidProof, InvalidToken, SessionEnded
 from clawguard.guard import Proof, ProofFault, ProofId, RefreshToken, TokenFault
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.change import Change, RevisionMoved, SessionDue, about
-from clawguard.sessions.handing import hand_out, read_live, sign_again
+from clawguard.sessions.handing import hand_out, live_of, sign_again
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.refreshing import next_of, set_generation
@@ -80,11 +80,11 @@ class Families:
     def _redeem(self, shown: RefreshToken, proof: Proof | None) -> IssuedSession:
         while True:
             mark = {"session_id": shown.session_id, "digest": shown.digest()}
-            rows = self._parts.store.read("refresh.get", **mark)
+            rows = self._parts.store.read("refresh.get_with_session", **mark)
             if not rows:
                 raise TokenFault("refresh_unknown")
-            spent_at, grace_until, sealed = rows[0]
-            session = self._live(shown.session_id)
+            spent_at, grace_until, sealed, *row = rows[0]
+            session = live_of(self._parts, tuple(row))
             if spent_at is None:
                 issued = self._rotate(session, shown, self._check(session, proof))
                 if issued is not None:
@@ -93,7 +93,7 @@ class Families:
                 proof_id = self._check(session, proof)
                 successor = shown.unseal(sealed)
                 issued = sign_again(self._parts, session.id, refresh_token=successor)
-                if self._parts.store.read("refresh.get", **mark) == rows:
+                if self._parts.store.read("refresh.get", **mark) == [(spent_at, grace_until, sealed)]:
                     self._remember(proof_id)
                     return issued  # else the successor was redeemed meanwhile: look again
             else:
@@ -108,12 +108,6 @@ class Families:
         if proof_id is not None:
             with self._parts.change(durable=True) as change:
                 remember_proof(change, proof_id)
-
-    def _live(self, session_id: str) -> Session:
-        try:
-            return read_live(self._parts, session_id)
-        except SessionNotFound:
-            raise TokenFault("unknown_session") from None
 
     def _rotate(
         self, session: Session, shown: RefreshToken, proof_id: ProofId | None

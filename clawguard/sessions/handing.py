@@ -12,8 +12,9 @@ from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import Change, RevisionMoved, about
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.standing import touch_every
+from clawguard.store import Row
 
-__all__ = ["hand_out", "read_live", "require_live", "sign_again"]
+__all__ = ["hand_out", "live_of", "read_live", "require_live", "sign_again"]
 
 
 def hand_out(
@@ -88,9 +89,13 @@ def read_live(parts: Parts, session_id: str) -> Session:
     rows = parts.store.read("session.get", id=session_id)
     if not rows:
         raise SessionNotFound(session_id)
-    session = Session.from_tuple(rows[0])
+    return live_of(parts, rows[0])
+
+
+def live_of(parts: Parts, row: Row) -> Session:
+    session = Session.from_tuple(row)
     due_at = to_microseconds(session.due_at)
-    require_live(parts, session_id, session.cause, session.reason, due_at=due_at, kid=session.kid)
+    require_live(parts, session.id, session.cause, session.reason, due_at=due_at, kid=session.kid)
     if session.uses_left == 0:
         raise SessionEnded("uses")
     return session

@@ -150,6 +150,12 @@ RETURNING {session_columns};
 -- Read a refresh token by its session and its secret's digest.
 SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest;
 
+-- name: refresh.get_with_session
+-- The same, with all of the session behind it.
+SELECT spent_at, grace_until, sealed, {session_columns}
+FROM (SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest)
+CROSS JOIN sessions WHERE id = :session_id;
+
 -- name: refresh.insert
 -- Add the next token of a family.
 INSERT INTO refresh_tokens (session_id, digest, created_at) VALUES (:session_id, :digest, :now);
