@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
@@ -130,8 +131,7 @@ class Session:
                 values[name] = ticks / SECOND
         values["scopes"] = parse_scopes(values["scopes"])
         values["actors"] = decode_actors(values["actors"])
-        values["delegable"] = bool(values["delegable"])
-        values["granted"] = bool(values["granted"])
+        values |= {"delegable": bool(values["delegable"]), "granted": bool(values["granted"])}
         values["metadata"] = json.loads(values["metadata"])
         values["cnf"] = decode_cnf(values["cnf"])
         return cls(**values)
@@ -397,4 +397,4 @@ def _plain(value: Any) -> Any:
         return list(value)
     if isinstance(value, tuple):
         return [each._asdict() if isinstance(each, Actor) else each for each in value]
-    return value
+    return deepcopy(value)

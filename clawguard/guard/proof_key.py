@@ -9,6 +9,7 @@ from clawguard.clock import SECOND, Clock, SystemClock, new_id
 from clawguard.errors import InvalidArgument
 from clawguard.guard.encoding import b64encode, compact_json
 from clawguard.guard.keys import SigningKey
+from clawguard.guard.proofs import HTTP_METHOD
 from clawguard.guard.uri import normal_uri
 
 __all__ = ["ProofKey"]
@@ -25,6 +26,8 @@ class ProofKey:
     __slots__ = ("_clock", "_header", "_key")
 
     def __init__(self, key: SigningKey, *, clock: Clock | None = None) -> None:
+        if not isinstance(key, SigningKey):
+            raise InvalidArgument("key", "must be a SigningKey", hint="ProofKey.generate() makes a new one")
         self._key = key
         self._clock = clock or SystemClock()
         members = {name: value for name, value in key.verifying.jwk().items() if name in _PUBLIC}
@@ -51,11 +54,15 @@ class ProofKey:
         """Return the `DPoP` header field for one request: each proof is good once.
 
         `token` is the access token sent with it; none is where a refresh token is redeemed. Raises
-        InvalidArgument for what is no http or https URL.
+        InvalidArgument for what is no method, no http or https URL or has dot segments in it, or no token.
         """
         target = normal_uri(url)
         if target is None:
-            raise InvalidArgument("url", "must be an absolute http or https URL")
+            raise InvalidArgument("url", "must be an absolute http or https URL without dot segments")
+        if not isinstance(method, str) or not HTTP_METHOD.fullmatch(method):
+            raise InvalidArgument("method", "must be the HTTP method of the request")
+        if token is not None and not (isinstance(token, str) and token.isascii()):
+            raise InvalidArgument("token", "must be a token")
         now = self._clock.now()
         claims: dict[str, object] = {"jti": new_id(now), "htm": method, "htu": target, "iat": now // SECOND}
         if token is not None:
@@ -65,4 +72,6 @@ class ProofKey:
 
     def headers(self, token: str, *, method: str, url: str) -> dict[str, str]:
         """Return the HTTP headers that carry a token that is bound to this key, for one request."""
+        if not isinstance(token, str):
+            raise InvalidArgument("token", "must be a token")
         return {"Authorization": f"DPoP {token}", "DPoP": self.proof(method=method, url=url, token=token)}

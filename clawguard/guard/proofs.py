@@ -22,14 +22,13 @@ from clawguard.guard.jws import octets, read_payload, split
 from clawguard.guard.keys import VerifyingKey
 from clawguard.guard.uri import normal_uri
 
-__all__ = ["CertificateProof", "DPoPProof", "Proof", "ProofId", "check_cnf", "check_proof"]
+__all__ = ["HTTP_METHOD", "CertificateProof", "DPoPProof", "Proof", "ProofId", "check_cnf", "check_proof"]
 
 _METHODS = ("jkt", "x5t#S256")
 _WINDOW = 60 * SECOND  # how old a proof may be
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", re.ASCII)
-_HTTP_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}", re.ASCII)
+HTTP_METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}", re.ASCII)
 _TYPES = frozenset({"dpop+jwt", "application/dpop+jwt"})  # RFC 9449, 4.2; RFC 7515, 4.1.9
-_SEQUENCE = b"\x30"  # what every certificate begins with in DER
 
 
 class DPoPProof:
@@ -44,11 +43,11 @@ class DPoPProof:
     def __init__(self, text: str, /, *, method: str, url: str) -> None:
         if not isinstance(text, str):
             raise InvalidArgument("proof", "must be the text of the DPoP header field")
-        if not isinstance(method, str) or not _HTTP_METHOD.fullmatch(method):
+        if not isinstance(method, str) or not HTTP_METHOD.fullmatch(method):
             raise InvalidArgument("method", "must be the HTTP method of the request")
         normal = normal_uri(url)
         if normal is None:
-            raise InvalidArgument("url", "must be the absolute http or https URL of the request")
+            raise InvalidArgument("url", "must be the http or https URL of the request, without dot segments")
         self._text = text
         self._method = method
         self._url = normal
@@ -133,8 +132,10 @@ def check_proof(
     """Hold a proof against what a token is bound to; return what must not come a second time.
 
     A certificate is known for every request of its connection, and nothing beside an unbound token; a DPoP
-    proof beside one is refused. Raises ProofFault.
+    proof beside one is refused. Raises ProofFault, InvalidArgument.
     """
+    if proof is not None and not isinstance(proof, DPoPProof | CertificateProof):
+        raise InvalidArgument("proof", "must be a DPoPProof or a CertificateProof")
     if cnf is None:
         if isinstance(proof, DPoPProof):
             raise ProofFault("proof_unbound")
@@ -152,11 +153,10 @@ def check_cnf(value: object) -> str | None:
     """Return a confirmation as a row's JSON text; raise InvalidArgument for any but one thumbprint."""
     if value is None:
         return None
-    if not isinstance(value, Mapping) or len(value) != 1:
+    members = list(value.items()) if isinstance(value, Mapping) else []
+    if len(members) != 1 or members[0][0] not in _METHODS:
         raise InvalidArgument("cnf", f"must hold one of {' and '.join(_METHODS)}", hint="{'jkt': thumbprint}")
-    ((method, thumbprint),) = value.items()
-    if method not in _METHODS:
-        raise InvalidArgument("cnf", f"must hold one of {' and '.join(_METHODS)}", hint="{'jkt': thumbprint}")
+    ((method, thumbprint),) = members
     if not isinstance(thumbprint, str) or not _THUMBPRINT.fullmatch(thumbprint):
         raise InvalidArgument("cnf", "must hold a SHA-256 thumbprint: 43 characters of base64url")
     return compact_json({method: thumbprint}).decode()
@@ -195,18 +195,15 @@ def _is_of(token: str, ath: object) -> bool:
 
 
 def _der(certificate: object) -> bytes:
-    der = _from_pem(certificate) if isinstance(certificate, str) else certificate
-    if isinstance(der, bytes) and der[:1] == _SEQUENCE:
-        return der
-    raise InvalidArgument("certificate", "must be an X.509 certificate in DER (bytes) or PEM (str)")
+    from cryptography import x509  # who has certificates pays for the import
+    from cryptography.hazmat.primitives.serialization import Encoding
 
-
-def _from_pem(text: str) -> bytes | None:
-    import ssl  # costs more than all of this package: only who has certificates pays
-
-    if text.count("-----BEGIN") != 1:
-        return None
     try:
-        return ssl.PEM_cert_to_DER_cert(text.strip())
+        if isinstance(certificate, bytes):
+            x509.load_der_x509_certificate(certificate)
+            return certificate
+        if isinstance(certificate, str) and certificate.count("-----BEGIN") == 1:
+            return x509.load_pem_x509_certificate(certificate.encode()).public_bytes(Encoding.DER)
     except ValueError:
-        return None
+        pass
+    raise InvalidArgument("certificate", "must be one X.509 certificate in DER (bytes) or PEM (str)")

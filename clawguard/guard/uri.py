@@ -11,14 +11,16 @@ _PORTS = {"http": 80, "https": 443}
 _VISIBLE = re.compile(r"[!-~]+")
 _HOST = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+|\[[0-9a-f:.]+\]")
 _ESCAPE = re.compile(r"%(..?)?", re.S)
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+# Unreserved, and what else a path holds as it is: servers hand both forms of these to apps alike.
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@")
 
 
 def normal_uri(text: object) -> str | None:
     """Return the one form of an http or https URI, or None for anything else.
 
-    Scheme and host in lower case, no default port, escapes in upper case and only where they are needed, no
-    dot segments, a path of at least a slash; the query and the fragment are left out (RFC 9449, 4.3).
+    Scheme and host in lower case, no default port, escapes in upper case and only where they are needed, a
+    path of at least a slash; the query and the fragment are left out (RFC 9449, 4.3). A path with dot
+    segments has none: who takes them away, and when, differs from server to server.
     """
     if not isinstance(text, str) or not _VISIBLE.fullmatch(text):
         return None
@@ -32,29 +34,16 @@ def normal_uri(text: object) -> str | None:
         return None
     path = _normal_path(parts.path)
     where = host if port in (None, _PORTS[scheme]) else f"{host}:{port}"
-    return None if path is None else f"{scheme}://{where}{path}"
+    return None if path is None else f"{scheme}://{where}{path or '/'}"
 
 
 def _normal_path(path: str) -> str | None:
     if any(not re.fullmatch("[0-9A-Fa-f]{2}", escape[1] or "") for escape in _ESCAPE.finditer(path)):
         return None
-    return _without_dots(_ESCAPE.sub(lambda escape: _unescaped(escape[1]), path)) or "/"
+    normal = _ESCAPE.sub(lambda escape: _unescaped(escape[1]), path)
+    return None if {".", ".."} & set(normal.split("/")) else normal
 
 
 def _unescaped(digits: str) -> str:
     character = chr(int(digits, 16))
-    return character if character in _UNRESERVED else f"%{digits.upper()}"
-
-
-def _without_dots(path: str) -> str:
-    """Return a path without its dot segments (RFC 3986, 5.2.4)."""
-    kept: list[str] = []
-    segments = path.split("/")[1:]
-    for segment in segments:
-        if segment == "..":
-            del kept[-1:]
-        elif segment != ".":
-            kept.append(segment)
-    if segments and segments[-1] in (".", ".."):
-        kept.append("")
-    return "".join(f"/{segment}" for segment in kept)
+    return character if character in _PLAIN else f"%{digits.upper()}"

@@ -11,7 +11,7 @@ from clawguard.checks import check_metadata, check_text
 from clawguard.clock import LONGEST, microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
 from clawguard.guard import Member, Policy, authority_of, check_cnf
-from clawguard.models import Actor, JSONObject, decode_actors, encode_actors
+from clawguard.models import Actor, JSONObject, decode_actors, decode_cnf, encode_actors
 from clawguard.scopes import ScopeSet, parse_scopes
 from clawguard.sessions.change import Change
 
@@ -251,7 +251,7 @@ def write_created(change: Change, row: dict[str, Any], policy: Policy, widened: 
     """Write the event of a new session, and of the grant that widened it."""
     data = {"scopes": row["scopes"], "expires_at": row["expires_at"], "parent_id": row["parent_id"]}
     data |= {"uses": row["uses_left"], "role": row["role"], "task_type": row["task_type"]}
-    data |= {"audience": row["audience"], **_mark(policy)}
+    data |= {"audience": row["audience"], "cnf": decode_cnf(row["cnf"]), **_mark(policy)}
     change.writer.append("session.created", **_fields(row, data))
     if widened:
         data = {"grant": row["grant_name"], "scopes": " ".join(widened), "parent_id": row["parent_id"]}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from clawguard.clock import SECOND
 from clawguard.errors import InvalidArgument, InvalidProof, InvalidToken, SessionEnded
 from clawguard.guard import Proof, ProofFault, ProofId, RefreshToken, TokenFault
 from clawguard.models import IssuedSession, Session
@@ -20,8 +19,6 @@ from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.refreshing import next_of, set_generation
 
 __all__ = ["Families", "begin_family"]
-
-_LONGEST_GRACE = 60 * SECOND
 
 
 class _Beaten(Exception):
@@ -37,18 +34,16 @@ class Families:
     """Redeem refresh tokens; `grace` is in microseconds."""
 
     def __init__(self, parts: Parts, *, grace: int) -> None:
-        if not 0 <= grace <= _LONGEST_GRACE:
-            raise InvalidArgument("refresh_grace", "must be 0 to 60 seconds")
         self._parts = parts
         self._grace = grace
 
-    def redeem(self, text: str, proof: Proof | None) -> IssuedSession:
-        """Redeem: see `SessionManager.redeem`."""
+    def redeem(self, text: str, proof: Proof | None, *, now: int) -> IssuedSession:
+        """Redeem: see `SessionManager.redeem`; `now` (microseconds) is what a proof is held against."""
         if not isinstance(text, str):
             raise InvalidArgument("refresh_token", "must be a refresh token", hint="`session.refresh_token`")
         is_proof = False
         try:
-            return self._redeem(RefreshToken.parse(text), proof)
+            return self._redeem(RefreshToken.parse(text), proof, now=now)
         except TokenFault as fault:
             self._parts.recorder.rejected(source=None, reason=fault.reason)
             is_proof = isinstance(fault, ProofFault)
@@ -77,7 +72,7 @@ class Families:
                     begin_family(change, fresh)
                     return IssuedSession(issued, token=issued.token, refresh_token=fresh.text())
 
-    def _redeem(self, shown: RefreshToken, proof: Proof | None) -> IssuedSession:
+    def _redeem(self, shown: RefreshToken, proof: Proof | None, *, now: int) -> IssuedSession:
         while True:
             mark = {"session_id": shown.session_id, "digest": shown.digest()}
             rows = self._parts.store.read("refresh.get_with_session", **mark)
@@ -86,28 +81,21 @@ class Families:
             spent_at, grace_until, sealed, *row = rows[0]
             session = live_of(self._parts, tuple(row))
             if spent_at is None:
-                issued = self._rotate(session, shown, self._check(session, proof))
+                issued = self._rotate(session, shown, self._check(session, proof, now=now))
                 if issued is not None:
                     return issued
             elif sealed is not None and self._parts.clock.now() < grace_until:
-                proof_id = self._check(session, proof)
+                proof_id = self._check(session, proof, now=now)
                 successor = shown.unseal(sealed)
-                issued = sign_again(self._parts, session.id, refresh_token=successor)
+                issued = sign_again(self._parts, session.id, refresh_token=successor, proof_id=proof_id)
                 if self._parts.store.read("refresh.get", **mark) == [(spent_at, grace_until, sealed)]:
-                    self._remember(proof_id)
                     return issued  # else the successor was redeemed meanwhile: look again
             else:
                 raise self._end_family(session)
 
-    def _check(self, session: Session, proof: Proof | None) -> ProofId | None:
+    def _check(self, session: Session, proof: Proof | None, *, now: int) -> ProofId | None:
         """Hold a proof against what the session is bound to: only its holder may go on."""
-        parts = self._parts
-        return parts.guard.check_proof(proof, session.cnf, token=None, now=parts.clock.now())
-
-    def _remember(self, proof_id: ProofId | None) -> None:
-        if proof_id is not None:
-            with self._parts.change(durable=True) as change:
-                remember_proof(change, proof_id)
+        return self._parts.guard.check_proof(proof, session.cnf, token=None, now=now)
 
     def _rotate(
         self, session: Session, shown: RefreshToken, proof_id: ProofId | None

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from clawguard.clock import SECOND, to_microseconds
 from clawguard.errors import SessionEnded, SessionNotFound
-from clawguard.guard import RefreshToken
+from clawguard.guard import ProofId, RefreshToken
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import Change, RevisionMoved, about
 from clawguard.sessions.parts import Parts
+from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.standing import touch_every
 from clawguard.store import Row
 
@@ -43,16 +44,22 @@ def hand_out(
         touch_every=touch_every(idle),
         source=session.last_source,
         is_counted=session.uses_left is not None,
-        cnf=session.cnf,
+        cnf=session.cnf and dict(session.cnf),  # a copy: the record's is its holder's to change
     )
     parts.cache.put(digest_of(token), entry)
     return issued
 
 
-def sign_again(parts: Parts, session_id: str, *, refresh_token: RefreshToken | None = None) -> IssuedSession:
+def sign_again(
+    parts: Parts,
+    session_id: str,
+    *,
+    refresh_token: RefreshToken | None = None,
+    proof_id: ProofId | None = None,
+) -> IssuedSession:
     """Return a live session with a token of its present generation: as good as the one before, and beside it.
 
-    Where the keys were rotated since, the row then names the key that signs now.
+    Where the keys were rotated since, the row then names the key that signs now. A proof is noted with that.
     """
     while True:
         ring = parts.guard.ring
@@ -60,11 +67,16 @@ def sign_again(parts: Parts, session_id: str, *, refresh_token: RefreshToken | N
         session = read_live(parts, session_id)
         token = parts.guard.issue(replace(session, kid=signer.kid), signer)
         if session.kid == signer.kid:
+            if proof_id is not None:
+                with parts.change(durable=True) as change:
+                    remember_proof(change, proof_id)
             return hand_out(parts, session, token, revision=ring.revision, refresh_token=refresh_token)
         try:
             with parts.change(durable=True) as change:
                 change.expect_revision(ring.revision)
                 resigned = _resign(change, session, kid=signer.kid)
+                if proof_id is not None and resigned is not None:
+                    remember_proof(change, proof_id)
         except RevisionMoved:
             parts.keychain.reload()
         else:

@@ -49,6 +49,7 @@ from clawguard.sessions.parts import Parts
 __all__ = ["AtLimit", "Issuing", "Limits"]
 
 _DAY = 86_400 * SECOND
+_LONGEST_GRACE = 60 * SECOND
 
 
 AtLimit = Literal["deny", "evict_oldest"]
@@ -57,22 +58,27 @@ AtLimit = Literal["deny", "evict_oldest"]
 class Limits(NamedTuple):
     """Hold how many live sessions an agent may have in a workspace, and whether a further one evicts.
 
-    `refresh_idle` (microseconds) is how long a refreshable session lives after each redeem.
+    In microseconds, `refresh_idle` is how long a refreshable session lives after each redeem, `refresh_grace`
+    how long a spent refresh token gives its successor again.
     """
 
     sessions_per_agent: int | None
     evicts: bool
     refresh_idle: int
+    refresh_grace: int
 
     @classmethod
-    def of(cls, most: object, at_limit: object, refresh_idle: object) -> Limits:
+    def of(cls, most: object, at_limit: object, refresh_idle: object, refresh_grace: object) -> Limits:
         """Return the limits that `open` was given; raise InvalidArgument for others."""
         if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
             raise InvalidArgument("max_sessions_per_agent", "must be an integer of at least 1, or None")
         if at_limit not in get_args(AtLimit):
             raise InvalidArgument("at_limit", "must be 'deny' or 'evict_oldest'")
         idle = microseconds(refresh_idle, argument="refresh_idle")
-        return cls(most, most is not None and at_limit == "evict_oldest", idle)
+        grace = microseconds(refresh_grace, argument="refresh_grace", least=0)
+        if grace > _LONGEST_GRACE:
+            raise InvalidArgument("refresh_grace", "must be 0 to 60 seconds")
+        return cls(most, most is not None and at_limit == "evict_oldest", idle, grace)
 
 
 class Issuing:

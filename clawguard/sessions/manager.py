@@ -40,11 +40,9 @@ class SessionManager(Validation):
     takes an id or a record. Durations are seconds or timedeltas.
     """
 
-    def __init__(
-        self, parts: Parts, *, sweep_every: float | None, limits: Limits, refresh_grace: int
-    ) -> None:
+    def __init__(self, parts: Parts, *, sweep_every: float | None, limits: Limits) -> None:
         self._switches = Switches(parts)
-        self._families = Families(parts, grace=refresh_grace)
+        self._families = Families(parts, grace=limits.refresh_grace)
         self._issuing = Issuing(parts, limits, self._families)
         self._refreshing = Refreshing(parts)
         self._endings = parts.endings
@@ -99,8 +97,7 @@ class SessionManager(Validation):
         `thread` of their own, or `inline`, after each call. Raises ConfigError for what is not as it must be.
         """
         first = None if policy is None else Given.of(policy)  # a fault shows before anything is made
-        limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle)
-        grace = microseconds(refresh_grace, argument="refresh_grace", least=0)
+        limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle, refresh_grace)
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
             url,
@@ -113,7 +110,7 @@ class SessionManager(Validation):
             dispatch=dispatch,
             clock=clock,
         )
-        manager = cls(parts, sweep_every=every, limits=limits, refresh_grace=grace)
+        manager = cls(parts, sweep_every=every, limits=limits)
         if first is not None:
             manager._policies.put_first(first, on_failure=manager.close)
         manager._sweeper.start()
@@ -293,7 +290,7 @@ class SessionManager(Validation):
         Where the session is bound, its holder's `proof` is needed. Raises InvalidToken, InvalidProof,
         SessionEnded.
         """
-        return self._families.redeem(refresh_token, proof)
+        return self._families.redeem(refresh_token, proof, now=self._time())
 
     def revoke(
         self,

@@ -36,8 +36,8 @@ def find_id(store: Store, session: SessionRef, *, workspace_id: str | None) -> s
     """
     session_id = session_id_of(session)
     if workspace_id is not None:
-        rows = store.read("session.workspace", id=session_id)
-        if not rows or rows[0][0] != check_text(workspace_id, argument="workspace_id"):
+        check_text(workspace_id, argument="workspace_id")
+        if store.read("session.workspace", id=session_id) != [(workspace_id,)]:
             raise SessionNotFound(session_id)
     return session_id
 

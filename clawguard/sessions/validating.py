@@ -13,7 +13,6 @@ from clawguard.errors import (
     ClockError,
     InsufficientScope,
     InvalidArgument,
-    InvalidProof,
     InvalidToken,
     SessionEnded,
     StoreUpgraded,
@@ -23,8 +22,6 @@ from clawguard.events.log import CLOCK_TOLERANCE, SCHEMA_VERSION
 from clawguard.guard import (
     Claims,
     Proof,
-    ProofFault,
-    ProofId,
     TokenFault,
     check_question,
     is_refresh_token,
@@ -33,10 +30,11 @@ from clawguard.guard.jws import MAX_TOKEN
 from clawguard.models import Decision, Inspection, Session, SessionContext
 from clawguard.scopes import Scopes, ScopeSet
 from clawguard.sessions.cache import CacheEntry, digest_of
+from clawguard.sessions.change import RevisionMoved
 from clawguard.sessions.current import Use
 from clawguard.sessions.opened import Opened
 from clawguard.sessions.parts import Parts
-from clawguard.sessions.proofs import remember_proof
+from clawguard.sessions.proofs import check_shown, take
 from clawguard.sessions.standing import (
     Standing,
     check_alive,
@@ -95,45 +93,33 @@ class Validation(Opened):
         entry = self._check_token(token_or_context, audience=audience, source=source, now=now)
         context = entry.context
         is_bound = entry.cnf is not None or proof is not None
-        shown = self._check_proof(entry, proof, token=token_or_context, now=now) if is_bound else None
+        shown = check_shown(self._parts, entry, proof, token=token_or_context, now=now) if is_bound else None
         if require or any_of:
             self._check_scopes(context, require=require, any_of=any_of)
         if shown is not None or entry.is_counted:
-            self._take(entry, shown)
+            if source is not None:
+                check_text(source, argument="source")  # whatever refuses, refuses before anything is taken
+            try:
+                take(self._parts, entry, shown)
+            except RevisionMoved:  # the row, the keys or the policy, while this waited for the lock
+                return self.validate(
+                    token_or_context,
+                    require=require,
+                    any_of=any_of,
+                    audience=audience,
+                    source=source,
+                    proof=proof,
+                )
         if is_bound:  # who has the token alone leaves no trace of activity
             self._touch(entry, source=source, now=now)
         return context
-
-    def _check_proof(
-        self, entry: CacheEntry, proof: Proof | None, *, token: str | None, now: int
-    ) -> ProofId | None:
-        """Hold the proof against the token; return what must not come a second time."""
-        try:
-            return self._guard.check_proof(proof, entry.cnf, token=token, now=now)
-        except ProofFault as fault:
-            self._recorder.denied(entry.context, action="validate", reason=fault.reason)
-        raise InvalidProof
-
-    def _take(self, entry: CacheEntry, shown: ProofId | None) -> None:
-        """Take what may be had but once, last of all and power-safe: the proof, and a use that is counted."""
-        try:
-            with self._parts.change(durable=True) as change:
-                if shown is not None:
-                    remember_proof(change, shown)
-                if entry.is_counted:
-                    self._parts.endings.spend_in(change, entry.context)
-        except ProofFault as fault:
-            self._recorder.denied(entry.context, action="validate", reason=fault.reason)
-        else:
-            return
-        raise InvalidProof
 
     def _identify(self, token: str) -> SessionContext:
         """Return who shows a token, as `validate` does, but spend no use: what is asked may be refused."""
         now = self._time()
         entry = self._check_token(token, audience=None, source=None, now=now)
         if entry.cnf is not None:
-            self._check_proof(entry, None, token=token, now=now)
+            check_shown(self._parts, entry, None, token=token, now=now)
         return entry.context
 
     def authorize(

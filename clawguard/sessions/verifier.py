@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from functools import partial
 
 from clawguard.clock import Clock
 from clawguard.sessions.parts import Parts, open_parts
+from clawguard.sessions.proofs import forget_proofs
 from clawguard.sessions.validating import Validation
 
 __all__ = ["Verifier"]
@@ -18,7 +20,8 @@ class Verifier(Validation):
     """Validate tokens against their rows, in any process that can open the store."""
 
     def __init__(self, parts: Parts) -> None:
-        super().__init__(parts, (parts.recorder.flush,), every=_FLUSH_EVERY)
+        chores = (parts.recorder.flush, partial(forget_proofs, parts))
+        super().__init__(parts, chores, every=_FLUSH_EVERY)
 
     @classmethod
     def open(

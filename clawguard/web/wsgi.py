@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from clawguard.errors import ClawguardError, InvalidArgument, InvalidProof
+from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.guard import CertificateProof, Proof, normal_uri
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
@@ -105,7 +105,7 @@ class ClawguardMiddleware:
         try:
             return CertificateProof(reported)
         except InvalidArgument:
-            raise InvalidProof from None
+            return None
 
 
 class _Caller:
@@ -187,14 +187,29 @@ def _source_of(environ: WSGIEnvironment) -> str | None:
 
 
 def _url_of(environ: WSGIEnvironment, origin: str | None) -> str:
-    """Return the request's URL without its query: at the origin that was given, else at the one it names."""
+    """Return the request's URL without its query: at the origin that was given, else at the one it names.
+
+    A Host header or a path that is none gives the empty text, which is no URL.
+    """
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    return (origin or f"{environ['wsgi.url_scheme']}://{host}") + quote(path, _IN_A_PATH, "latin-1")
+    at = origin or _origin_of(f"{environ['wsgi.url_scheme']}://{host}")
+    if at is None or path[:1] not in ("", "/"):
+        return ""
+    return at + quote(path, _IN_A_PATH, "latin-1", "replace")
 
 
-def _checked_origin(origin: str) -> str:
-    normal = normal_uri(origin)
-    if normal is None or normal.count("/") > 3 or not normal.endswith("/"):
+def _origin_of(text: object) -> str | None:
+    """Return a scheme and host in their normal form; None where there is anything else, if only a query."""
+    normal = normal_uri(text)
+    if normal is None or set(str(text)) & set("?#"):
+        return None
+    origin, path = normal[:-1], normal[-1:]
+    return origin if path == "/" and origin.count("/") == 2 else None
+
+
+def _checked_origin(origin: object) -> str:
+    checked = _origin_of(origin)
+    if checked is None:
         raise InvalidArgument("origin", "must be a scheme and a host", hint="write https://api.example.com")
-    return normal.removesuffix("/")
+    return checked

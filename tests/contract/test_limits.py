@@ -221,7 +221,7 @@ def test_a_lowered_limit_evicts_down_to_it(capped: Any) -> None:
 )
 def test_limits_that_make_no_sense_are_refused(most: Any, at_limit: Any, match: str) -> None:
     with pytest.raises(InvalidArgument, match=match):
-        Limits.of(most, at_limit, 60)
+        Limits.of(most, at_limit, 60, 10)
     with pytest.raises(InvalidArgument, match=match):
         open_manager(max_sessions_per_agent=most, at_limit=at_limit)
 

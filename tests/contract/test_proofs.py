@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from clawguard import (
     SessionEnded,
     SessionManager,
     TokenSuperseded,
+    Verifier,
     current_session,
 )
-from clawguard.errors import InvalidProof
+from clawguard.errors import ClockError, InvalidProof
 from clawguard.guard import CertificateProof, DPoPProof, ProofKey
+from tests.certificates import certificate
 from tests.clocks import FakeClock
 from tests.openers import open_manager, rows
 
@@ -66,7 +69,7 @@ def test_attack_58_a_bound_token_is_no_bearer_token(manager: SessionManager, key
         with pytest.raises(InvalidProof):
             manager.delegate(bound.token, "b", scopes="x", cnf=key.cnf)
         with pytest.raises(InvalidToken):
-            manager.validate(bound.token, proof=CertificateProof(b"\x30"))
+            manager.validate(bound.token, proof=CertificateProof(certificate("a")))
     assert set(reasons(manager)) == {"proof_missing"}
 
 
@@ -147,22 +150,123 @@ def test_a_proof_is_remembered_for_as_long_as_any_clock_would_take_it(
     assert not manager._store.read("proof.any_stale", before=2**62)
 
 
+def test_a_mistaken_source_takes_neither_proof_nor_use(manager: SessionManager, key: ProofKey) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf, max_uses=1)
+    proof = shown(key, bound.token)
+    for source in ("10.0.0.1\n", "", 7):
+        with pytest.raises(InvalidArgument, match="source"):
+            manager.validate(bound.token, proof=proof, source=source)  # type: ignore[arg-type]
+    assert manager.get_session(bound).uses_left == 1
+    assert manager.validate(bound.token, proof=proof, source="10.0.0.1")
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_a_proof_that_got_too_old_while_it_waited_is_refused(
+    manager: SessionManager,
+    key: ProofKey,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_replayed: bool,
+) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf)
+    proof = shown(key, bound.token)
+    if is_replayed:
+        manager.validate(bound.token, proof=proof)
+    plain = manager._guard.check_proof
+
+    def stopped(*args: Any, **given: Any) -> Any:
+        known = plain(*args, **given)
+        clock.advance(70)  # whoever stopped it let it go on
+        manager.prune_expired()
+        return known
+
+    monkeypatch.setattr(manager._guard, "check_proof", stopped)
+    with pytest.raises(InvalidProof):
+        manager.validate(bound.token, proof=proof)
+
+
+def test_a_session_that_ended_while_its_proof_waited_is_refused(
+    manager: SessionManager, key: ProofKey, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = manager._guard.check_proof
+    meanwhile: list[Callable[[], object]] = []
+
+    def stopped(*args: Any, **given: Any) -> Any:
+        known = plain(*args, **given)
+        if meanwhile:
+            meanwhile.pop()()
+        return known
+
+    monkeypatch.setattr(manager._guard, "check_proof", stopped)
+    revoked, old, renamed = (manager.create("a", scopes="x", cnf=key.cnf, ttl=30) for _ in range(3))
+    meanwhile.append(lambda: manager.revoke(revoked))
+    with pytest.raises(SessionEnded, match="revoked"):
+        manager.validate(revoked.token, proof=shown(key, revoked.token))
+    meanwhile.append(lambda: manager.activity.set_name(renamed, "n"))
+    assert manager.validate(renamed.token, proof=shown(key, renamed.token))
+    meanwhile.append(lambda: clock.advance(31))
+    with pytest.raises(SessionEnded, match="ttl"):
+        manager.validate(old.token, proof=shown(key, old.token))
+
+
+def test_a_clock_that_was_ahead_does_not_make_used_proofs_new(
+    tmp_path: Path, key: ProofKey, clock: FakeClock
+) -> None:
+    path, ahead = tmp_path / "clawguard.db", FakeClock(clock.at)
+    with open_manager(path, clock=clock) as manager, open_manager(path, clock=ahead) as hasty:
+        bound = manager.create("a", scopes="x", cnf=key.cnf)
+        proof = shown(key, bound.token)
+        manager.validate(bound.token, proof=proof)
+        ahead.advance(120)
+        hasty.prune_expired()
+        with pytest.raises(InvalidProof):
+            manager.validate(bound.token, proof=proof)
+
+
+def test_a_verifier_forgets_proofs_too(tmp_path: Path, key: ProofKey, clock: FakeClock) -> None:
+    path = tmp_path / "clawguard.db"
+    with open_manager(path, clock=clock) as manager, Verifier.open(path, clock=clock) as verifier:
+        bound = manager.create("a", scopes="x", cnf=key.cnf)
+        verifier.validate(bound.token, proof=shown(key, bound.token))
+        clock.advance(66)
+        while rows(path, "SELECT * FROM proof_ids"):
+            verifier._sweeper.kick()
+            time.sleep(0.01)
+
+
+def test_what_becomes_of_a_dump_changes_nothing(manager: SessionManager, key: ProofKey) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf)
+    thief = ProofKey.generate(clock=FakeClock())
+    bound.to_dict()["cnf"]["jkt"] = thief.cnf["jkt"]
+    assert bound.cnf == key.cnf
+    bound.cnf["jkt"] = thief.cnf["jkt"]  # type: ignore[index]
+    with pytest.raises(InvalidProof):
+        manager.validate(bound.token, proof=shown(thief, bound.token))
+    assert manager.validate(bound.token, proof=shown(key, bound.token))
+
+
+def test_the_log_says_what_a_session_is_bound_to(manager: SessionManager, key: ProofKey) -> None:
+    manager.create("a", scopes="x", cnf=key.cnf)
+    manager.create("a", scopes="x")
+    assert [event.data.get("cnf") for event in manager.events.read()] == [key.cnf, None]
+
+
 def test_a_proof_beside_an_unbound_token_is_refused(manager: SessionManager, key: ProofKey) -> None:
     plain = manager.create("a", scopes="x")
     with pytest.raises(InvalidProof):
         manager.validate(plain.token, proof=shown(key, plain.token))
-    assert manager.validate(plain.token, proof=CertificateProof(b"\x30"))
+    assert manager.validate(plain.token, proof=CertificateProof(certificate("a")))
     context = manager.validate(plain.token)
     with pytest.raises(InvalidArgument, match="proof"):
         manager.validate(context, proof=shown(key, plain.token))
 
 
 def test_a_token_bound_to_a_certificate_needs_that_certificate(manager: SessionManager) -> None:
-    certificate, other = CertificateProof(b"\x30one"), CertificateProof(b"\x30two")
-    bound = manager.create("a", scopes="x", cnf={"x5t#S256": certificate.thumbprint})
+    held, other = CertificateProof(certificate("a")), CertificateProof(certificate("b"))
+    bound = manager.create("a", scopes="x", cnf={"x5t#S256": held.thumbprint})
     assert bound.headers() == {"Authorization": f"Bearer {bound.token}"}
     for _ in range(2):
-        assert manager.validate(bound.token, proof=certificate)
+        assert manager.validate(bound.token, proof=held)
         for proof in (None, other):
             with pytest.raises(InvalidProof):
                 manager.validate(bound.token, proof=proof)
@@ -208,7 +312,7 @@ def test_attack_68_redeeming_without_the_key(
     bound = manager.create("a", scopes="x", cnf=key.cnf, refreshable=True)
     assert bound.refresh_token is not None
     thief = ProofKey.generate(clock=clock)
-    for proof in (None, shown(thief, None), CertificateProof(b"\x30")):
+    for proof in (None, shown(thief, None), CertificateProof(certificate("a"))):
         with pytest.raises(InvalidProof):
             manager.redeem(bound.refresh_token, proof=proof)
     assert manager.get_session(bound).generation == 1
@@ -230,6 +334,32 @@ def test_attack_59_a_proof_redeems_once(manager: SessionManager, key: ProofKey) 
             manager.redeem(refresh_token, proof=proof)
     assert manager.get_session(bound).generation == 2
     assert manager.redeem(renewed.refresh_token, proof=shown(key, None)).generation == 3
+
+
+def test_a_replayed_proof_redeems_nothing_and_moves_nothing(manager: SessionManager, key: ProofKey) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf, refreshable=True)
+    assert bound.refresh_token is not None
+    proof = shown(key, None)
+    manager.redeem(bound.refresh_token, proof=proof)
+    manager.keys.rotate()  # so that the same generation would be signed anew
+    before, log = manager.get_session(bound), manager.events.last()
+    with pytest.raises(InvalidProof):
+        manager.redeem(bound.refresh_token, proof=proof)
+    assert (manager.get_session(bound), manager.events.last()) == (before, log)
+
+
+def test_a_redeem_goes_by_the_clock_that_a_validate_goes_by(
+    manager: SessionManager, key: ProofKey, clock: FakeClock
+) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf, refreshable=True)
+    assert bound.refresh_token is not None
+    proof = shown(key, None)
+    other = manager.create("b", scopes="x")
+    clock.advance(600)
+    manager.validate(other.token)  # the log has nothing of that, but this process has seen it
+    clock.set_back(595)
+    with pytest.raises(ClockError):
+        manager.redeem(bound.refresh_token, proof=proof)
 
 
 def test_a_spent_refresh_token_ends_a_bound_family_whoever_shows_it(

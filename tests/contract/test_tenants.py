@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clawguard import InvalidArgument, KeyInUse, Session, SessionManager, SessionNotFound
+from clawguard import InvalidArgument, KeyInUse, Session, SessionManager, SessionNotFound, StoreUnavailable
+from tests.openers import open_manager, raw
 
 Verb = Callable[[SessionManager, Any, str | None], object]
 
@@ -65,8 +67,9 @@ def test_a_malformed_workspace_is_refused(
     manager: SessionManager, theirs: Session, workspace_id: Any
 ) -> None:
     for verb in VERBS.values():
-        with pytest.raises(InvalidArgument, match="workspace_id"):
-            verb(manager, theirs.id, workspace_id)
+        for session_id in (theirs.id, str(uuid.uuid4())):
+            with pytest.raises(InvalidArgument, match="workspace_id"):
+                verb(manager, session_id, workspace_id)
     with pytest.raises(InvalidArgument, match="workspace_id"):
         manager.events.read(workspace_id=workspace_id)
 
@@ -111,3 +114,13 @@ def test_a_workspace_hears_its_own_events(manager: SessionManager, theirs: Sessi
     assert {each.workspace_id for each in followed} == {"theirs"}
     assert manager.events.read(workspace_id="ours", session_id=theirs.id) == []
     assert manager.events.read(workspace_id="nobody") == []
+
+
+def test_an_entry_that_cannot_be_read_is_nobodys_to_pass_over(tmp_path: Path) -> None:
+    path = tmp_path / "clawguard.db"
+    with open_manager(path) as manager:
+        manager.create("a", scopes="x", workspace_id="theirs")
+        with raw(path) as connection:
+            connection.execute("UPDATE events SET body = '{' WHERE seq = 1")
+        with pytest.raises(StoreUnavailable, match="entry 1"):
+            manager.events.read(workspace_id="ours")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import pickle
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from clawguard.guard import (
 )
 from clawguard.guard.faults import FAULTS
 from clawguard.guard.proofs import check_proof
+from tests.certificates import certificate, pem
 from tests.clocks import START, FakeClock
 from tests.guard.forge import b64, claims, forge, signer
 
@@ -202,48 +202,44 @@ def test_attack_59_two_names_alike() -> None:
 
 def test_attack_58_a_bound_token_without_its_proof() -> None:
     cnf = {"jkt": signer().kid}
-    certificate = CertificateProof(b"\x30\x03abc")
-    for proof in (None, certificate):
+    reported = CertificateProof(certificate("a"))
+    for proof in (None, reported):
         with pytest.raises(ProofFault, match="proof_missing"):
             check_proof(proof, cnf, token=TOKEN, now=START, leeway=0)
     shown = DPoPProof(made(), method="POST", url=URL)
     with pytest.raises(ProofFault, match="proof_missing"):
-        check_proof(shown, {"x5t#S256": certificate.thumbprint}, token=TOKEN, now=START, leeway=0)
+        check_proof(shown, {"x5t#S256": reported.thumbprint}, token=TOKEN, now=START, leeway=0)
 
 
 def test_a_proof_beside_an_unbound_token_is_refused_and_a_certificate_is_not() -> None:
     with pytest.raises(ProofFault, match="proof_unbound"):
         check_proof(DPoPProof(made(), method="POST", url=URL), None, token=TOKEN, now=START, leeway=0)
-    assert check_proof(CertificateProof(b"\x30"), None, token=TOKEN, now=START, leeway=0) is None
+    assert check_proof(CertificateProof(certificate("a")), None, token=TOKEN, now=START, leeway=0) is None
     assert check_proof(None, None, token=TOKEN, now=START, leeway=0) is None
 
 
-def test_a_certificate_is_known_in_either_form(tmp_path: Path) -> None:
-    key, pem, der = tmp_path / "key", tmp_path / "pem", tmp_path / "der"
-    make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=agent"]
-    subprocess.run([*make, "-keyout", key, "-out", pem], check=True, capture_output=True)
-    subprocess.run(["openssl", "x509", "-in", pem, "-outform", "DER", "-out", der], check=True)
-    one, other = CertificateProof(pem.read_text()), CertificateProof(der.read_bytes())
-    assert one.thumbprint == other.thumbprint
+def test_a_certificate_is_known_in_either_form() -> None:
+    one, other = CertificateProof(pem("a")), CertificateProof(certificate("a"))
+    assert one.thumbprint == other.thumbprint == b64(hashlib.sha256(certificate("a")).digest())
     cnf = {"x5t#S256": one.thumbprint}
     assert check_proof(other, cnf, token=TOKEN, now=START, leeway=0) is None
     with pytest.raises(ProofFault, match="proof_binding"):
-        check_proof(CertificateProof(b"\x30\x00"), cnf, token=TOKEN, now=START, leeway=0)
+        check_proof(CertificateProof(certificate("b")), cnf, token=TOKEN, now=START, leeway=0)
 
 
-@pytest.mark.parametrize("certificate", ["", "x", b"", b"-----BEGIN CERTIFICATE-----", None, 7])
-def test_what_is_no_certificate_is_refused(certificate: Any) -> None:
+@pytest.mark.parametrize(
+    "junk",
+    ["", "x", b"", b"\x30", pem("a").encode(), certificate("a") + b"x", pem("a")[:-40], None, 7],
+)
+def test_what_is_no_certificate_is_refused(junk: Any) -> None:
     with pytest.raises(InvalidArgument, match="certificate"):
-        CertificateProof(certificate)
+        CertificateProof(junk)
 
 
 def test_a_chain_of_certificates_is_not_one() -> None:
-    for body in ("MAAA", "MAAAMAAA", "MA==", "MAA="):
-        block = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
-        assert CertificateProof(block)
-        for chain in (block * 2, block * 3, block * 4):
-            with pytest.raises(InvalidArgument, match="certificate"):
-                CertificateProof(chain)
+    for chain in (pem("a") * 2, pem("a") + pem("b")):
+        with pytest.raises(InvalidArgument, match="certificate"):
+            CertificateProof(chain)
 
 
 @pytest.mark.parametrize(
@@ -295,5 +291,30 @@ def test_a_key_makes_each_proof_once() -> None:
     key = ProofKey.generate(clock=FakeClock())
     proofs = {key.proof(method="GET", url=URL) for _ in range(100)}
     assert len(proofs) == 100
-    with pytest.raises(InvalidArgument, match="url"):
-        key.proof(method="GET", url="/tools/mail")
+
+
+def test_a_key_says_which_argument_is_wrong() -> None:
+    key = ProofKey.generate()
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("url", {"url": "/tools/mail"}),
+        ("url", {"url": URL + "/../a"}),
+        ("method", {"method": "G T"}),
+        ("method", {"method": "\ud800"}),
+        ("method", {"method": 7}),
+        ("token", {"token": 7}),
+        ("token", {"token": "\ud800"}),
+    ]
+    for argument, changes in asked:
+        with pytest.raises(InvalidArgument, match=argument):
+            key.proof(**{"method": "GET", "url": URL, **changes})
+    with pytest.raises(InvalidArgument, match="token"):
+        key.headers(None, method="GET", url=URL)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="key"):
+        ProofKey("secret")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("proof", ["a.b.c", b"x", {}, 0, SigningKey])
+def test_what_is_no_proof_is_a_mistake_of_the_callers(proof: Any) -> None:
+    for cnf in (None, {"jkt": signer().kid}):
+        with pytest.raises(InvalidArgument, match="proof"):
+            check_proof(proof, cnf, token=TOKEN, now=START, leeway=0)

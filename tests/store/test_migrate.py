@@ -51,7 +51,7 @@ def test_every_table_is_strict_and_every_closed_set_is_checked(path: Path) -> No
         for statement in (
             "UPDATE signing_keys SET state = 'lost'",
             "UPDATE signing_keys SET algorithm = 'none'",
-            "INSERT INTO meta SELECT 2, schema_version, issuer, audience, 1, 0, 0, NULL FROM meta",
+            "INSERT INTO meta SELECT 2, schema_version, issuer, audience, 1, 0, 0, NULL, 0 FROM meta",
         ):
             with pytest.raises(sqlite3.IntegrityError):
                 database.execute(statement)

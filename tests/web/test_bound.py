@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -12,6 +13,7 @@ from clawguard.errors import InvalidArgument, InvalidProof, StoreBusy
 from clawguard.guard import CertificateProof, DPoPProof, ProofKey
 from clawguard.web.bearer import Credential, Refusal, read_credential, refusal_for
 from clawguard.web.wsgi import ClawguardMiddleware
+from tests.certificates import certificate
 from tests.web.test_wsgi import Answer, ask, whoami
 
 ALGS = 'DPoP algs="ES256 EdDSA RS256"'
@@ -137,7 +139,9 @@ def test_a_proof_is_for_the_origin_that_is_given_whatever_host_the_request_names
     assert send(app, f"DPoP {bound.token}", proof).status == 200
 
 
-@pytest.mark.parametrize("origin", ["", "api.example.com", "https://a/b", "ftp://a", "https://u@a"])
+@pytest.mark.parametrize(
+    "origin", ["", "api.example.com", "https://a/b", "ftp://a", "https://u@a", "https://a?b", "https://a#b"]
+)
 def test_an_origin_is_a_scheme_and_a_host(manager: SessionManager, origin: str) -> None:
     with pytest.raises(InvalidArgument, match="origin"):
         ClawguardMiddleware(whoami, manager, origin=origin)
@@ -151,6 +155,56 @@ def test_a_host_that_is_none_is_a_bad_request(
     assert send(app, f"DPoP {bound.token}", proof, HTTP_HOST="a b/\\").status == 400
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1/public?", "127.0.0.1/public#", "127.0.0.1?", "127.0.0.1/public/"]
+)
+def test_attack_59_a_host_header_that_brings_a_path_of_its_own(
+    manager: SessionManager, key: ProofKey, bound: IssuedSession, host: str
+) -> None:
+    proof = key.proof(method="GET", url="http://127.0.0.1/public", token=bound.token)
+    app = ClawguardMiddleware(whoami, manager)
+    answer = send(app, f"DPoP {bound.token}", proof, HTTP_HOST=host, PATH_INFO="/admin")
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/admin/../public", "/public"),
+        ("/admin/./../public", "/public"),
+        (".evil.example/inbox", ".evil.example/inbox"),
+        (":8443/inbox", ":8443/inbox"),
+        ("@evil.example/", "@evil.example/"),
+    ],
+)
+def test_attack_59_a_path_that_means_two_things(
+    manager: SessionManager, key: ProofKey, bound: IssuedSession, path: str, named: str
+) -> None:
+    at = "https://api.example.com"
+    app = ClawguardMiddleware(whoami, manager, origin=at)
+    url = at + named if named[0] != "@" else "https://evil.example/"
+    proof = key.proof(method="GET", url=url, token=bound.token)
+    assert send(app, f"DPoP {bound.token}", proof, PATH_INFO=path).status == 400
+
+
+@pytest.mark.parametrize(
+    "escaped", ["/ana%40b", "/1%3A2", "/q%2Cb", "/a%27b", "/%7Ex", "/x%20y", "/%E2%82%AC"]
+)
+def test_an_escaped_path_is_the_same_path(
+    manager: SessionManager, key: ProofKey, bound: IssuedSession, escaped: str
+) -> None:
+    proof = key.proof(method="GET", url=f"http://127.0.0.1{escaped}", token=bound.token)
+    app = ClawguardMiddleware(whoami, manager)
+    path = unquote(escaped, "latin-1")  # as PEP 3333 hands it over
+    assert send(app, f"DPoP {bound.token}", proof, PATH_INFO=path).status == 200
+
+
+def test_a_path_that_no_server_hands_over_harms_nobody(manager: SessionManager) -> None:
+    token = manager.create("planner", scopes="").token
+    app = ClawguardMiddleware(whoami, manager)
+    assert send(app, f"Bearer {token}", PATH_INFO="/€").status == 200
+
+
 def test_a_path_keeps_what_a_path_may_hold(
     manager: SessionManager, key: ProofKey, bound: IssuedSession
 ) -> None:
@@ -161,13 +215,19 @@ def test_a_path_keeps_what_a_path_may_hold(
 
 
 def test_a_certificate_is_taken_from_the_terminator_alone(manager: SessionManager) -> None:
-    certificate = b"\x30der"
+    reported_one = certificate("a")
     token = manager.create(
-        "planner", scopes="", cnf={"x5t#S256": CertificateProof(certificate).thumbprint}
+        "planner", scopes="", cnf={"x5t#S256": CertificateProof(reported_one).thumbprint}
     ).token
     header = {"HTTP_X_CLIENT_CERT": "0der", "SSL_CLIENT_CERT": "0der"}
     assert send(ClawguardMiddleware(whoami, manager), f"Bearer {token}", **header).status == 401
-    for reported, status in [(certificate, 200), (b"\x30other", 401), (None, 401), ("", 401), (b"junk", 401)]:
+    for reported, status in [
+        (reported_one, 200),
+        (certificate("b"), 401),
+        (None, 401),
+        ("", 401),
+        (b"junk", 401),
+    ]:
 
         def certificate_of(environ: Any, reported: Any = reported) -> Any:
             return reported
@@ -175,7 +235,9 @@ def test_a_certificate_is_taken_from_the_terminator_alone(manager: SessionManage
         app = ClawguardMiddleware(whoami, manager, certificate_of=certificate_of)
         assert send(app, f"Bearer {token}").status == status
     plain = manager.create("planner", scopes="").token
-    app = ClawguardMiddleware(whoami, manager, certificate_of=lambda environ: certificate)
+    app = ClawguardMiddleware(whoami, manager, certificate_of=lambda environ: reported_one)
+    assert send(app, f"Bearer {plain}").status == 200
+    app = ClawguardMiddleware(whoami, manager, certificate_of=lambda environ: "(null)")
     assert send(app, f"Bearer {plain}").status == 200
 
 

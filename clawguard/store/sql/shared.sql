@@ -182,12 +182,18 @@ DELETE FROM refresh_tokens WHERE session_id = :session_id AND spent_at IS NULL;
 DELETE FROM refresh_tokens WHERE session_id IN (SELECT value FROM json_each(:ids));
 
 -- name: proof.remember
--- Note a proof; whoever shows it a second time gets no row.
-INSERT INTO proof_ids (digest, until) VALUES (:digest, :until) ON CONFLICT (digest) DO NOTHING RETURNING digest;
+-- Note a proof; whoever shows it a second time gets no row, nor whoever shows one that may have been forgotten.
+INSERT INTO proof_ids (digest, until)
+SELECT :digest, :until FROM meta WHERE id = 1 AND proofs_forgotten <= :until
+ON CONFLICT (digest) DO NOTHING RETURNING digest;
 
 -- name: proof.any_stale
 -- Is there a proof that would not be accepted any more?
 SELECT 1 FROM proof_ids WHERE until < :before LIMIT 1;
+
+-- name: proof.forgotten
+-- Say up to when proofs are no longer known.
+UPDATE meta SET proofs_forgotten = max(proofs_forgotten, :before) WHERE id = 1;
 
 -- name: proof.forget
 -- Forget a batch of them.

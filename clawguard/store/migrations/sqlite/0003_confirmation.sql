@@ -9,4 +9,7 @@ CREATE TABLE proof_ids (
     until  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What could be shown until then and no longer has been forgotten: a clock that was ahead must not make it new.
+ALTER TABLE meta ADD COLUMN proofs_forgotten INTEGER NOT NULL DEFAULT 0;
+
 CREATE INDEX proof_ids_until ON proof_ids (until);
