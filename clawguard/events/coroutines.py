@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -51,6 +52,16 @@ class CoroutineRunner:
                 self._begin(key, line)
             line.waiting.append((work, failed))
             return True
+
+    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Run a coroutine beside the lines; whoever gave it waits for it."""
+        with self._lock:
+            loop = self._loop()
+        try:
+            return asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:  # the loop was closed since it was asked
+            work.close()
+            raise
 
     def _begin(self, key: _Key, line: _Line) -> None:
         drain = self._drain(key, line)

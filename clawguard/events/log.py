@@ -23,7 +23,7 @@ from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 CLOCK_TOLERANCE = 5 * SECOND
 _STRETCH = 1_000
 _BEFORE_ALL = -(2**63)  # an entry slipped in below the first shows too
@@ -172,7 +172,7 @@ class EventLog:
             )
             return found, head
 
-        return Follower(read, self._wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
+        return Follower(read, self.wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
 
     def verify(self, *, progress: Callable[[int], None] | None = None) -> Verification:
         """Walk the whole log and report the first fault: a gap, a wrong genesis, a broken link or column.
@@ -216,7 +216,8 @@ class EventLog:
                 tx.run("meta.barrier")
             self._safe_seq = seq
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
+        """Wait for a change of this process, at most so many seconds; at once where the log is closed."""
         with self._lock:
             if not self._closed:
                 self._news.wait(seconds)

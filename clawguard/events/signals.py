@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
 from clawguard.forks import call_around_fork
 from clawguard.models import Event
 
-__all__ = ["Dispatch", "EventBus", "Receiver", "Signals"]
+__all__ = ["Dispatch", "EventBus", "Receiver", "Signals", "name_of"]
 
 Dispatch = Literal["thread", "inline"]
 Receiver = Callable[[Event], Any]
@@ -164,6 +165,10 @@ class EventBus:
         finally:
             self._delivering_here.discard(here)
 
+    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
+        """Run a coroutine where async receivers run, and return what will tell of its end."""
+        return self._coroutines.submit(work)
+
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything queued so far is delivered; False after `timeout` seconds.
 
@@ -244,16 +249,17 @@ class EventBus:
             result = receiver(*sender, event=event) if sender else receiver(event)
             failed = partial(self._failed, receiver, event)
             if inspect.iscoroutine(result) and not self._coroutines.run(receiver, result, failed):
-                self.report(_name_of(receiver), "overflow", 1)
+                self.report(name_of(receiver), "overflow", 1)
         except self._failures as error:
             self._failed(receiver, event, error)
 
     def _failed(self, receiver: object, event: Event, error: BaseException) -> None:
-        name = _name_of(receiver)
+        name = name_of(receiver)
         _logger.error("the receiver %s failed on %s: %s", name, event.type, type(error).__name__)
         if event.type != "subscriber.failed":
             self.report(name, type(error).__name__, 1)
 
 
-def _name_of(receiver: object) -> str:
+def name_of(receiver: object) -> str:
+    """Return what a receiver is called in reports."""
     return str(getattr(receiver, "__qualname__", type(receiver).__qualname__))

@@ -24,6 +24,7 @@ EVENT_TYPES = (
     "token.reuse_detected",
     "key.rotated",
     "subscriber.failed",
+    "subscriber.parked",
 )
 _MISTAKEN = {
     "session.revoked": "use 'session.expired': its cause is 'revoked'",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any, TypeVar, Unpack, overload
+from typing import TypeVar, Unpack
 
 from clawguard.clock import SECOND, Clock, Duration, microseconds
-from clawguard.events.signals import Dispatch, Receiver, Signals
+from clawguard.events.signals import Dispatch, Receiver
 from clawguard.guard import KekSource, Policy, PolicySource, Proof
 from clawguard.models import Cause, Ended, IssuedSession, JSONObject, Session, SessionContext
 from clawguard.scopes import Scopes
@@ -61,7 +61,6 @@ class SessionManager(Validation):
         forget = partial(forget_proofs, parts)
         self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget)
         super().__init__(parts, (*self._upkeep, self._endings.sweep), every=sweep_every)
-        parts.bus.sender = self
 
     @classmethod
     def open(
@@ -110,7 +109,11 @@ class SessionManager(Validation):
             dispatch=dispatch,
             clock=clock,
         )
-        manager = cls(parts, sweep_every=every, limits=limits)
+        try:
+            manager = cls(parts, sweep_every=every, limits=limits)
+        except BaseException:
+            parts.close()
+            raise
         if first is not None:
             manager._policies.put_first(first, on_failure=manager.close)
         manager._sweeper.start()
@@ -120,11 +123,6 @@ class SessionManager(Validation):
     def issuer(self) -> str:
         """The `iss` of every token of this database."""
         return self._parts.guard.issuer
-
-    @property
-    def signals(self) -> Signals:
-        """The blinker signals; receivers get `(manager, event=)`."""
-        return self._parts.bus.signals
 
     @property
     def policy(self) -> Policy:
@@ -365,23 +363,6 @@ class SessionManager(Validation):
         for chore in self._upkeep:
             chore()
         return self._endings.sweep()
-
-    @overload
-    def on(self, pattern: str, receiver: R) -> R: ...
-    @overload
-    def on(self, pattern: str) -> Callable[[R], R]: ...
-    def on(self, pattern: str, receiver: Any = None) -> Any:
-        """Call a plain or async receiver with every `Event` that fits a pattern such as `session.*`.
-
-        Also a decorator. After the commit, in commit order, this process's events only; the receiver is
-        held strongly, and one that fails harms nothing.
-        """
-        on = self._parts.bus.on
-        return partial(on, pattern) if receiver is None else on(pattern, receiver)
-
-    def off(self, receiver: Receiver) -> None:
-        """Stop calling a receiver given to `on`."""
-        self._parts.bus.off(receiver)
 
     def _end(
         self,

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 
+from clawguard.clock import Duration
 from clawguard.events.log import EventLog
+from clawguard.events.signals import Receiver, Signals
+from clawguard.events.subscribers import LEASE, Subscribers
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.sweeper import Sweeper
 
 __all__ = ["Opened"]
+
+R = TypeVar("R", bound=Receiver)
 
 
 class Opened:
@@ -20,11 +26,76 @@ class Opened:
         self._parts = parts
         self._sweeper = Sweeper(chores, every=every)
         parts.recorder.kick = self._sweeper.kick
+        parts.bus.sender = self
 
     @property
     def events(self) -> EventLog:
         """The log: read, follow, verify, flush."""
         return self._parts.log
+
+    @property
+    def subscribers(self) -> Subscribers:
+        """The durable subscribers: list, parked, replay, remove, and cursors to poll by hand."""
+        return self._parts.subscribers
+
+    @property
+    def signals(self) -> Signals:
+        """The blinker signals; receivers get `(manager, event=)`."""
+        return self._parts.bus.signals
+
+    @overload
+    def on(
+        self,
+        pattern: str,
+        receiver: R,
+        *,
+        durable: str | None = ...,
+        after: int | None = ...,
+        tries: int = ...,
+        lease: Duration = ...,
+    ) -> R: ...
+    @overload
+    def on(
+        self,
+        pattern: str,
+        *,
+        durable: str | None = ...,
+        after: int | None = ...,
+        tries: int = ...,
+        lease: Duration = ...,
+    ) -> Callable[[R], R]: ...
+    def on(
+        self,
+        pattern: str,
+        receiver: Any = None,
+        *,
+        durable: str | None = None,
+        after: int | None = None,
+        tries: int = 8,
+        lease: Duration = LEASE,
+    ) -> Any:
+        """Call a plain or async receiver with every `Event` that fits a pattern such as `session.*`.
+
+        Also a decorator. After the commit, in commit order, this process's events only; the receiver is
+        held strongly, and one that fails harms nothing.
+
+        With a `durable` name it hears every process, at least once and in order, across restarts. One process
+        of those that subscribe the name serves it, and another takes over when it has been silent for `lease`
+        seconds: dead, stopped or hanging. A new name begins behind the event `after` (None: now). A receiver
+        that fails is tried again, up to `tries` times; then the event is parked: see `subscribers`.
+        """
+        if receiver is None:
+            return partial(self.on, pattern, durable=durable, after=after, tries=tries, lease=lease)
+        if durable is None:
+            return self._parts.bus.on(pattern, receiver)
+        serve = self._parts.subscribers.serve
+        serve(durable, pattern, receiver, after=after, tries=tries, lease=lease)
+        return receiver
+
+    def off(self, receiver: Receiver) -> None:
+        """Stop calling a receiver given to `on`; a durable subscriber keeps its place."""
+        self._parts.bus.off(receiver)
+        self._parts.subscribers.off(receiver)
 
     def __enter__(self) -> Self:
         return self

@@ -454,3 +454,59 @@ SELECT id, generation, agent_id, subject, workspace_id, audience, role, scopes, 
        delegable, kid, created_at, ttl, expires_at, absolute_expires_at, idle_timeout, due_at, cause, reason,
        grant_name, granted, uses_left, refresh_idle, cnf
 FROM sessions WHERE id = :id;
+
+-- name: cursor.insert
+-- Make a subscriber's cursor; one that is there goes on where it stands.
+INSERT INTO event_cursors (name, pattern, position, created_at) VALUES (:name, :pattern, :position, :now)
+ON CONFLICT (name) DO UPDATE SET pattern = excluded.pattern;
+
+-- name: cursor.get
+SELECT position, owner, lease_until, next_try_at FROM event_cursors WHERE name = :name;
+
+-- name: cursor.all
+-- Every subscriber, with what it could not take.
+SELECT name, pattern, position, owner, lease_until,
+       (SELECT count(*) FROM parked_events p WHERE p.name = c.name)
+FROM event_cursors c ORDER BY name;
+
+-- name: cursor.lease
+-- Serve a subscriber: its server of the moment, or whoever comes first when nobody does.
+UPDATE event_cursors SET owner = :owner, lease_until = :until
+WHERE name = :name AND (owner = :owner OR lease_until <= :now)
+RETURNING position, tries;
+
+-- name: cursor.move
+-- Note how far a subscriber has come; its server and the position are compared.
+UPDATE event_cursors SET position = :position, tries = 0, next_try_at = 0, lease_until = :until
+WHERE name = :name AND owner = :owner AND position = :before RETURNING name;
+
+-- name: cursor.fail
+-- Note that the next event was not taken, and when to try again.
+UPDATE event_cursors SET tries = :tries, next_try_at = :next_try_at, lease_until = :until
+WHERE name = :name AND owner = :owner AND position = :position RETURNING name;
+
+-- name: cursor.release
+UPDATE event_cursors SET owner = NULL, lease_until = 0 WHERE name = :name AND owner = :owner;
+
+-- name: cursor.delete
+DELETE FROM event_cursors WHERE name = :name RETURNING name;
+
+-- name: parked.insert
+INSERT INTO parked_events (name, seq, error, tries, parked_at) VALUES (:name, :seq, :error, :tries, :now)
+ON CONFLICT (name, seq) DO UPDATE SET error = excluded.error, tries = parked_events.tries + excluded.tries, replay = 0;
+
+-- name: parked.list
+SELECT seq, error, tries, parked_at FROM parked_events WHERE name = :name ORDER BY seq;
+
+-- name: parked.replay
+-- Have parked events of a subscriber tried again: one, or all of them.
+UPDATE parked_events SET replay = 1 WHERE name = :name AND (seq = :seq OR :seq = 0) RETURNING seq;
+
+-- name: parked.due
+SELECT seq FROM parked_events WHERE name = :name AND replay = 1 ORDER BY seq LIMIT 1;
+
+-- name: parked.delete
+DELETE FROM parked_events WHERE name = :name AND seq = :seq;
+
+-- name: parked.delete_all
+DELETE FROM parked_events WHERE name = :name;

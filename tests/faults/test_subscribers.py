@@ -1,0 +1,81 @@
+"""Every event reaches a durable subscriber at least once, in order, whoever is killed or stopped."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from clawguard import Event, SessionManager, Verifier
+from tests.faults.lab import PATIENCE, assert_whole, crew, founded, report, rows, sizes
+
+LEASE = 0.3
+
+
+def write(path: Path) -> None:
+    """Create and revoke without end."""
+    with SessionManager.open(path, sweep_every=None) as manager:
+        while True:
+            manager.revoke(manager.create("agent", scopes="a"))
+            time.sleep(0.0005)
+
+
+def take(path: Path, heard_path: Path) -> None:
+    """Note each event that is given out, in one write; nothing of it can be lost by a kill."""
+    heard = os.open(heard_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(event: Event) -> None:
+        os.write(heard, f"{event.seq} {event.id}\n".encode())
+
+    with Verifier.open(path) as verifier:
+        verifier.on("session.*", note, durable="siem", after=0, lease=LEASE)
+        while True:
+            time.sleep(1)
+
+
+def position(path: Path) -> int:
+    found = rows(path, "SELECT position FROM event_cursors")
+    return int(found[0][0]) if found else 0
+
+
+def wait_until_beyond(path: Path, seq: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while position(path) < seq:
+        assert time.monotonic() < end, f"the subscriber stands at {position(path)}, before {seq}"
+        time.sleep(0.01)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", sizes(8, 100))
+def test_no_event_is_lost_to_a_killed_or_stopped_subscriber_or_writer(tmp_path: Path, kills: int) -> None:
+    path, heard_path = founded(tmp_path / "db" / "clawguard.db"), tmp_path / "heard"
+    chance = random.Random(kills)
+    with crew() as start:
+        takers = [start(take, path, heard_path) for _ in range(2)]
+        writer = start(write, path)
+        for turn in range(kills):
+            wait_until_beyond(path, position(path) + 20)
+            time.sleep(chance.uniform(0, 0.1))
+            if turn % 3 == 0:
+                writer.kill()
+                writer = start(write, path)
+            elif turn % 3 == 1:
+                takers.pop(0).kill()
+                takers.append(start(take, path, heard_path))
+            else:
+                takers[0].stop()
+                wait_until_beyond(path, position(path) + 20)  # the other takes over
+                takers[0].go_on()
+                takers[0].kill()
+                takers[0] = start(take, path, heard_path)
+        writer.kill()
+        events = assert_whole(path)
+        wait_until_beyond(path, events)
+    heard = [tuple(line.split()) for line in heard_path.read_text().splitlines()]
+    first = list(dict.fromkeys(int(seq) for seq, _ in heard))
+    assert first == list(range(1, events + 1)), "an event is missing, or overtook another"
+    assert len(set(heard)) == events, "one event came under two ids"
+    report("G-EVENTS", kills=kills, events=events, given_again=len(heard) - events, lost=0)
