@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from clawguard import Event, SessionManager, StoreBusy, StoreUnavailable, TokenSuperseded
+from clawguard import (
+    Event,
+    SessionManager,
+    SessionNotFound,
+    StoreBusy,
+    StoreUnavailable,
+    TokenSuperseded,
+)
 from tests.clocks import FakeClock
 from tests.openers import open_manager, raw
 
@@ -79,7 +86,7 @@ def log_refuses(path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("broken", [disk_full, lock_held, log_refuses])
 @pytest.mark.parametrize("verb", ["revoke", "end", "invalidate", "refresh", "revoke_all", "delegate", "name"])
-def test_a_failing_store_makes_every_change_raise_and_leaves_all_as_it_was(
+def test_attack_73_a_failing_store_makes_every_change_raise_and_leaves_all_as_it_was(
     tmp_path: Path, broken: Breakage, verb: str
 ) -> None:
     path = tmp_path / "clawguard.db"
@@ -109,7 +116,7 @@ def test_a_failing_store_makes_every_change_raise_and_leaves_all_as_it_was(
         assert calls[verb]()
 
 
-def test_the_first_end_wins(manager: SessionManager) -> None:
+def test_attack_72_the_first_end_wins_and_is_one_event(manager: SessionManager) -> None:
     made = manager.create("a", scopes="x")
     assert manager.revoke(made, reason="first")
     assert not manager.end(made)
@@ -117,6 +124,8 @@ def test_the_first_end_wins(manager: SessionManager) -> None:
     assert manager.revoke_all_for_agent("a").count == 0
     kept = manager.get_session(made.id)
     assert (kept.cause, kept.reason, kept.version) == ("revoked", "first", 2)
+    with pytest.raises(SessionNotFound):
+        manager.revoke("0190d2a0-1111-7000-8000-000000000001")
     assert len(manager.events.read(types="session.expired")) == 1
 
 

@@ -83,7 +83,7 @@ def test_a_family_that_nobody_redeems_ends(manager: SessionManager, clock: FakeC
         redeem(manager, made)
 
 
-def test_within_the_grace_the_same_token_gives_the_same_again_and_moves_nothing(
+def test_attack_62_within_the_grace_the_same_token_gives_the_same_again_and_moves_nothing(
     manager: SessionManager, clock: FakeClock
 ) -> None:
     made = family(manager)

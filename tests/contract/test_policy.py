@@ -68,7 +68,7 @@ def test_without_a_policy_roles_are_texts(manager: SessionManager) -> None:
     assert "policy" not in manager.events.read()[0].data
 
 
-def test_a_role_and_a_task_come_from_the_policy_and_have_at_most_what_it_says(
+def test_attack_82_a_role_and_a_task_come_from_the_policy_and_have_at_most_what_it_says(
     manager: SessionManager,
 ) -> None:
     policy = manager.reload_policy(CEILINGS)
@@ -84,7 +84,9 @@ def test_a_role_and_a_task_come_from_the_policy_and_have_at_most_what_it_says(
     assert manager.validate(made.token, require="docs:read").role == "reader"
 
 
-def test_a_child_has_its_parents_role_but_for_a_step_that_the_policy_names(manager: SessionManager) -> None:
+def test_attack_82_a_child_has_its_parents_role_but_for_a_step_that_the_policy_names(
+    manager: SessionManager,
+) -> None:
     manager.reload_policy(CEILINGS)
     parent = manager.create("a", scopes="docs:* tasks:run", role="coordinator")
     with pytest.raises(DelegationRefused, match="role and task may not have docs:write"):
@@ -187,6 +189,29 @@ def test_what_a_grant_gives_is_recorded_and_hangs_on_the_policy_of_the_moment(
             one.delegate(taker, "late", scopes="web:search")
     other.reload_policy(grant)
     assert one.validate(below.token).scopes == ScopeSet.of("web:search")
+
+
+def test_attack_84_a_child_in_a_wider_role_is_bound_by_its_ancestors_ceiling_and_denies(
+    manager: SessionManager,
+) -> None:
+    roles = {"clerk": {"scopes": "docs:*", "may_become": "boss"}, "boss": {"scopes": "docs:* mail:*"}}
+    manager.reload_policy({"roles": {**roles, "clerk": {"may_become": "boss"}}})
+    clerk = manager.create("a", scopes="docs:* mail:send", role="clerk")
+    boss = manager.delegate(clerk, "b", scopes="docs:* mail:send", role="boss")
+    below = manager.delegate(boss.token, "c", scopes="docs:* mail:send")
+    deny = {"name": "no", "effect": "deny", "actions": "docs:write", "when": {"role": "clerk"}}
+    allow = {"name": "any", "effect": "allow", "actions": "*"}
+    manager.reload_policy({"roles": roles, "rules": [allow, deny]})
+    for child in (boss, below):
+        context = manager.validate(child.token)
+        assert (context.role, context.scopes) == ("boss", ScopeSet.of("docs:*"))
+        assert manager.authorize(context, "docs:read")
+        assert manager.authorize(context, "docs:write").rule == "no"
+        assert manager.authorize(context, "mail:send").reason == "insufficient_scope"
+        with pytest.raises(DelegationRefused, match="lacks mail:send"):
+            manager.delegate(child.token, "d", scopes="mail:send")
+    alone = manager.create("b", scopes="docs:* mail:send", role="boss")
+    assert all(manager.authorize(alone.as_context(), each) for each in ("docs:write", "mail:send"))
 
 
 def test_each_change_is_an_event_and_the_same_policy_none(manager: SessionManager) -> None:

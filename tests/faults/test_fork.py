@@ -15,7 +15,20 @@ from pathlib import Path
 import pytest
 
 from clawguard import SessionEnded, SessionManager, StoreUnavailable
-from tests.faults.lab import CONTEXT, Acks, acknowledged, assert_whole, crew, report, rows, sizes, store_of
+from clawguard.guard import SigningKey
+from tests.faults.lab import (
+    CONTEXT,
+    Acks,
+    acknowledged,
+    assert_whole,
+    crew,
+    report,
+    rows,
+    sizes,
+    store_of,
+    together,
+)
+from tests.openers import open_manager
 
 PATIENCE = 15.0
 
@@ -72,15 +85,17 @@ def seen_from_elsewhere(path: Path) -> set[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("how", ["os.fork", "multiprocessing"])
-def test_a_child_forked_after_open_works_and_loses_nothing(tmp_path: Path, how: str) -> None:
+def test_attack_75_a_child_forked_after_open_works_and_loses_nothing(tmp_path: Path, how: str) -> None:
     path = tmp_path / "db" / "clawguard.db"
     with SessionManager.open(path, sweep_every=None) as manager:
         session = manager.create("parent", scopes="a")
         manager.validate(session.token)
+        inherited = store_of(manager)._writer
 
         def child() -> None:
             manager.validate(session.token)
             create_validate_revoke(manager, "child")
+            assert store_of(manager)._writer is not inherited
 
         if how == "os.fork":
             pid = in_child(child)
@@ -97,6 +112,19 @@ def test_a_child_forked_after_open_works_and_loses_nothing(tmp_path: Path, how: 
             ("parent", None), ("child", "revoked"), ("beside", "revoked"), ("after", "revoked"),
         }  # fmt: skip
     assert_whole(path)
+
+
+def test_attack_75_no_two_processes_after_a_fork_make_the_same_id_secret_or_key(tmp_path: Path) -> None:
+    """The clock stands still: only chance, which no two of them may share, tells one from another."""
+    with open_manager(tmp_path / "db" / "clawguard.db") as manager:
+
+        def make(number: int) -> list[str]:
+            made = [manager.create("agent", scopes="a", refreshable=True) for _ in range(5)]
+            texts = [text for each in made for text in (each.id, each.jti, str(each.refresh_token))]
+            return [*texts, SigningKey.generate("ES256").kid]
+
+        texts = [*make(0), *(text for made in together(4, make) for text in made), *make(0)]
+    assert len(set(texts)) == len(texts) == 6 * 16
 
 
 @pytest.mark.parametrize("how", ["closed", "killed"])

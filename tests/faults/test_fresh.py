@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from clawguard import AccessDenied, SessionManager, Verifier
-from tests.faults.lab import Board, crew, founded, report, sizes
+from clawguard import AccessDenied, IssuedSession, SessionEnded, SessionManager, Verifier
+from clawguard.sessions.cache import CacheEntry, ContextCache
+from tests.faults.lab import CONTEXT, PATIENCE, Board, crew, founded, report, sizes
 
 VALIDATORS = 8
 PAUSE = 0.0005  # leaves the one who ends tokens a share of the cores
@@ -131,3 +132,41 @@ def test_an_emergency_rotation_refuses_every_token_of_the_key_at_once(tmp_path: 
     figures = run(tmp_path / "db" / "clawguard.db", board, rotator, spread=each * 2)
     report("G-FRESH, emergency rotation", processes=VALIDATORS, rotations=rounds, **figures)
     assert_fresh(figures, ended=rounds * each)
+
+
+@pytest.mark.parametrize("verb", ["validate", "refresh", "redeem"])
+def test_attack_66_a_cache_filled_after_a_revoke_brings_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """What a call read before the revoke of another process is remembered only after that returned."""
+    path = tmp_path / "db" / "clawguard.db"
+    filling, revoked = CONTEXT.Event(), CONTEXT.Event()
+
+    def revoke(session_id: str) -> None:
+        assert filling.wait(PATIENCE)
+        with SessionManager.open(path, sweep_every=None) as manager:
+            assert manager.revoke(session_id)
+        revoked.set()
+
+    put = ContextCache.put
+
+    def put_late(cache: ContextCache, digest: bytes, entry: CacheEntry) -> None:
+        filling.set()
+        assert revoked.wait(PATIENCE)
+        put(cache, digest, entry)
+
+    with SessionManager.open(path, sweep_every=None) as issuer:
+        made = issuer.create("agent", scopes="a", refreshable=True)
+    with crew() as start:
+        revoker = start(revoke, made.id)
+        with SessionManager.open(path, sweep_every=None) as manager:
+            shown: dict[str, object] = {"refresh": made, "redeem": made.refresh_token, "validate": made.token}
+            monkeypatch.setattr(ContextCache, "put", put_late)
+            answer = getattr(manager, verb)(shown[verb])
+            monkeypatch.undo()
+            revoker.result()
+            assert len(manager._parts.cache) == 1
+            token = answer.token if isinstance(answer, IssuedSession) else made.token
+            for _ in range(2):
+                with pytest.raises(SessionEnded, match="revoked"):
+                    manager.validate(token)

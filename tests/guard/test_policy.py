@@ -125,7 +125,7 @@ def test_a_role_or_task_that_the_policy_does_not_know_may_nothing() -> None:
     assert authority_of(policy, (member(),))[-1] == ScopeSet.of("*")
 
 
-def test_what_binds_an_ancestor_binds_the_child() -> None:
+def test_attack_84_what_binds_an_ancestor_binds_the_child() -> None:
     policy = load_policy(
         {
             "roles": {"boss": {}, "clerk": {"scopes": "docs:*"}},
