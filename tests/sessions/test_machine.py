@@ -3,154 +3,91 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    consumes,
+    initialize,
     invariant,
-    multiple,
     precondition,
     rule,
 )
 
 from clawguard import (
-    DelegationRefused,
     InvalidToken,
     IssuedSession,
-    PolicyDenied,
     SessionEnded,
     SessionManager,
     TokenSuperseded,
 )
 from clawguard.clock import SECOND, to_microseconds
-from tests.clocks import FakeClock
 from tests.openers import open_manager
+from tests.sessions.machine_model import ACTIONS, COVERS, GRACE, IDLE, MAX_DEPTH, POLICIES, Asked, Model
+from tests.sessions.machine_world import Issued, Key, Redeemable, Refusals, World, attempt
 
-ABSOLUTE = 500 * SECOND
-IDLE = 120 * SECOND  # what a refreshable session lives after a redeem
-GRACE = 10 * SECOND
+CAP = 3
 
+policies = st.sampled_from(sorted(POLICIES))
+agents = st.sampled_from(["a", "b"])
+some_scopes = st.lists(st.sampled_from(sorted(COVERS)), min_size=1, max_size=3).map(" ".join)
+wishes = st.builds(
+    Asked,
+    agent=agents,
+    scopes=some_scopes,
+    role=st.sampled_from(["lead", "lead", "aide", None]),
+    task=st.sampled_from([None, None, None, "t"]),
+    uses=st.none() | st.integers(1, 4),
+    idle=st.none() | st.integers(1_000, 2_000),  # beyond every end: what counts is that it only shrinks
+    is_family=st.booleans(),
+)
+trees = st.lists(wishes, min_size=1, max_size=4)
 
-@dataclass
-class Model:
-    """What the library promises of one session, in microseconds."""
-
-    id: str
-    agent: str
-    parent: Model | None
-    ttl: int
-    end: int
-    token_end: int
-    absolute: int
-    kid: str
-    is_family: bool = False
-    generation: int = 1
-    cause: str | None = None
-
-    def is_due(self, now: int) -> bool:
-        return self.cause is None and now >= min(self.end, self.absolute)
-
-    def ends_within(self) -> int:
-        return self.absolute if self.parent is None else min(self.absolute, self.parent.end)
-
-    def is_below(self, other: Model) -> bool:
-        return self.parent is not None and (self.parent is other or self.parent.is_below(other))
+while_some_live = precondition(lambda self: any(each.is_live(self.clock.at) for each in self.models.values()))
 
 
-@dataclass(frozen=True)
-class Issued:
-    """A token, and what it said when it was signed."""
-
-    token: str
-    session: Model
-    generation: int
-    kid: str
-    end: int
-
-
-@dataclass
-class Redeemable:
-    """A refresh token: when it was spent, and what it was spent for."""
-
-    text: str
-    session: Model
-    spent_at: int | None = None
-    successor: Redeemable | None = None
-
-
-@dataclass
-class Key:
-    """Until when a key's tokens last, None for as long as it signs; a key given up verifies nothing more."""
-
-    until: int | None = None
-    given_up: bool = False
-
-
-class Lives(RuleBasedStateMachine):
-    sessions = Bundle("sessions")
-    agents = st.sampled_from(["a", "b"])
-
+class Lives(World, RuleBasedStateMachine):
     def __init__(self) -> None:
-        super().__init__()
+        RuleBasedStateMachine.__init__(self)
+        World.__init__(self)
         self.folder = tempfile.TemporaryDirectory()
-        self.clock = FakeClock()
-        self.manager = self.open()
-        self.models: dict[str, Model] = {}
-        self.tokens: list[Issued] = []
-        self.redeemables: list[Redeemable] = []
-        self.disabled: set[str] = set()
-        self.keys: dict[str, Key] = {key.kid: Key() for key in self.manager.keys.list()}
         self.versions: dict[str, int] = {}
         self.recorded = 0
 
+    @initialize(
+        cap=st.sampled_from([None, CAP]),
+        evicts=st.booleans(),
+        tree=trees,
+        sooner=st.sampled_from(["says nothing", "leads hand on"]),
+        later=policies,
+    )
+    def found(self, cap: int | None, evicts: bool, tree: list[Asked], sooner: str, later: str) -> None:
+        """Begin with something alive, and with a policy that it was not made under."""
+        self.cap, self.evicts = cap, evicts
+        self.manager = self.open()
+        self.keys = {key.kid: Key() for key in self.manager.keys.list()}
+        self.reload(sooner)
+        root, *others = tree
+        self.plant([replace(root, scopes="x:* m:s", role="lead", task=None), *others], 400)
+        self.reload(later)
+
     def open(self) -> SessionManager:
-        path = Path(self.folder.name) / "data" / "c.db"
-        return open_manager(path, clock=self.clock, refresh_idle=IDLE / SECOND, refresh_grace=GRACE / SECOND)
+        return open_manager(
+            Path(self.folder.name) / "data" / "c.db",
+            clock=self.clock,
+            refresh_idle=IDLE / SECOND,
+            refresh_grace=GRACE / SECOND,
+            max_sessions_per_agent=self.cap,
+            at_limit="evict_oldest" if self.evicts else "deny",
+        )
 
     def teardown(self) -> None:
         self.manager.close()
         self.folder.cleanup()
 
-    # what the model says
-
-    def issue(self, issued: IssuedSession) -> None:
-        model = self.models[issued.id]
-        model.kid = issued.kid
-        end = -(-model.token_end // SECOND) * SECOND  # in a token it is rounded up to a whole second
-        self.tokens.append(Issued(issued.token, model, issued.generation, issued.kid, end))
-
-    def finish(self, model: Model, cause: str) -> None:
-        """End a session; what was due under it ended by itself."""
-        for each in self.models.values():
-            if each.cause is None and (each is model or each.is_below(model)):
-                due = each.is_due(self.clock.at)
-                each.cause = "ttl" if due else cause if each is model else "parent"
-
-    def settle(self, model: Model) -> bool:
-        """Record the natural end of a session met past its end; tell whether it is over."""
-        if model.is_due(self.clock.at):
-            self.finish(model, "ttl")
-        return model.cause is not None
-
-    def verdicts(self, issued: Issued) -> set[str]:
-        """Return the lawful answers: once all of a key's tokens have ended, it may be forgotten."""
-        key, model = self.keys[issued.kid], issued.session
-        if key.given_up:
-            return {"invalid"}
-        said = "superseded" if issued.generation < model.generation else "active"
-        if said == "active" and self.clock.at >= issued.end:
-            said = "ended: ttl"
-        if model.cause is not None or model.is_due(self.clock.at):
-            said = "ended: " + (model.cause or "ttl")
-        forgotten = key.until is not None and key.until <= self.clock.at
-        return {said, "invalid"} if forgotten and said != "active" else {said}
+    # what the library says
 
     def answer(self, issued: Issued) -> str:
         try:
@@ -164,56 +101,98 @@ class Lives(RuleBasedStateMachine):
         assert (context.session_id, context.generation) == (issued.session.id, issued.generation)
         return "active"
 
+    def look(self, issued: Issued) -> str:
+        """Judge a token as `answer` does, but spend no use."""
+        if issued.session.uses is None:
+            return self.answer(issued)
+        return self.manager.inspect(issued.token).verdict
+
+    def some(self, data: st.DataObject) -> Model:
+        """Choose a session, rather one that is live: the others soon outnumber them."""
+        live = [each for each in self.models.values() if each.is_live(self.clock.at)]
+        over = [each for each in self.models.values() if each not in live]
+        return data.draw(st.sampled_from([*live, *over[-2:]]))
+
     # what is done
 
-    def begin(
-        self, made: IssuedSession, parent: Model | None, *, ttl: int, absolute: int, limit: int
-    ) -> Model:
-        """Make the model of a new session."""
-        start = to_microseconds(made.created_at)
-        is_family = made.refresh_token is not None
-        end = min(start + (IDLE if is_family else ttl), limit)
-        token_end = min(start + ttl, end)
-        model = Model(made.id, made.agent_id, parent, ttl, end, token_end, absolute, made.kid, is_family)
-        self.models[made.id] = model
-        self.issue(made)
-        if made.refresh_token is not None:
-            self.redeemables.append(Redeemable(made.refresh_token, model))
-        return model
+    @rule(tree=trees, ttl=st.integers(20, 400))
+    def plant(self, tree: list[Asked], ttl: int) -> None:
+        """Create a session as wished, and below it others that have what their parents may give."""
+        asked, *others = tree
+        self.tick()
+        refusals = self.refusals(asked, None)
+        made = attempt(self.manager.create, asked.agent, ttl=ttl, max_lifetime=500, **asked.arguments())
+        if not isinstance(made, IssuedSession):
+            assert type(made) in refusals
+            return
+        assert not refusals
+        parent = self.begin(made, asked, None, ttl=ttl * SECOND)
+        for wish in others:
+            parent = self.hand(parent, wish.within(parent, self.policy), ttl) or parent
 
-    @rule(target=sessions, ttl=st.integers(1, 200), agent=agents, is_family=st.booleans())
-    def create(self, ttl: int, agent: str, is_family: bool) -> Any:
-        try:
-            made = self.manager.create(agent, scopes="x:*", ttl=ttl, max_lifetime=500, refreshable=is_family)
-        except PolicyDenied:
-            assert agent in self.disabled
-            return multiple()
-        assert agent not in self.disabled
-        absolute = self.clock.at + ABSOLUTE
-        return self.begin(made, None, ttl=ttl * SECOND, absolute=absolute, limit=absolute)
+    @while_some_live
+    @rule(data=st.data(), asked=wishes, ttl=st.integers(1, 400))
+    def delegate(self, data: st.DataObject, asked: Asked, ttl: int) -> None:
+        self.hand(self.some(data), asked, ttl)
 
-    @rule(target=sessions, parent=sessions, ttl=st.integers(1, 400), agent=agents, is_family=st.booleans())
-    def delegate(self, parent: Model, ttl: int, agent: str, is_family: bool) -> Any:
+    @while_some_live
+    @rule(data=st.data(), asked=wishes, ttl=st.integers(20, 400))
+    def hand_on(self, data: st.DataObject, asked: Asked, ttl: int) -> None:
+        """Delegate all that the parent may give now."""
+        parent = self.some(data)
+        self.hand(parent, asked.within(parent, self.policy), ttl)
+
+    @while_some_live
+    @rule(data=st.data(), asked=wishes, ttl=st.integers(20, 400), scope=st.sampled_from(["m:s", "x:z"]))
+    def lend(self, data: st.DataObject, asked: Asked, ttl: int, scope: str) -> None:
+        """Delegate by a grant, needed or not."""
+        parent = self.some(data)
+        wish = asked.within(parent, self.policy)
+        self.hand(parent, replace(wish, agent="b", role="aide", scopes=scope, grant="lend"), ttl)
+
+    def hand(self, parent: Model, asked: Asked, ttl: int) -> Model | None:
+        self.tick()
         over = self.settle(parent)
+        refusals: Refusals = {SessionEnded} if over else self.refusals(asked, parent)
         record = self.manager.get_session(parent.id)
-        try:
-            made = self.manager.delegate(record, agent, scopes="x:y", ttl=ttl, refreshable=is_family)
-        except SessionEnded:
-            assert over
-            return multiple()
-        except PolicyDenied:
-            assert agent in self.disabled
-            return multiple()
-        except DelegationRefused:
-            assert record.depth == 8 or (is_family and not parent.is_family)
-            return multiple()
-        assert not over
-        assert agent not in self.disabled
-        return self.begin(made, parent, ttl=ttl * SECOND, absolute=parent.absolute, limit=parent.end)
+        made = attempt(self.manager.delegate, record, asked.agent, ttl=ttl, **asked.arguments())
+        if not isinstance(made, IssuedSession):
+            assert type(made) in refusals
+            return None
+        assert not refusals
+        return self.begin(made, asked, parent, ttl=ttl * SECOND)
 
-    @rule(session=sessions, ttl=st.one_of(st.none(), st.integers(1, 600)))
-    def refresh(self, session: Model, ttl: int | None) -> None:
-        over = self.settle(session)
+    @precondition(lambda self: any(each.session.uses is not None for each in self.tokens))
+    @rule(data=st.data())
+    def spend(self, data: st.DataObject) -> None:
+        counted = [each for each in self.tokens if each.session.uses is not None]
+        issued = data.draw(st.sampled_from(counted[-5:]))
+        verdicts = self.verdicts(issued)
+        assert self.answer(issued) in verdicts
+        session = issued.session
+        if "active" in verdicts and session.uses is not None:
+            session.uses -= 1
+            session.purse.used += 1
+            if session.uses == 0:
+                self.finish(session, "uses")
+
+    @rule(name=policies)
+    def reload(self, name: str) -> None:
+        self.policy = POLICIES[name]
+        self.manager.reload_policy(self.policy)
+
+    @while_some_live
+    @rule(data=st.data(), action=st.sampled_from(sorted(ACTIONS)))
+    def ask(self, data: st.DataObject, action: str) -> None:
+        session = self.some(data)
+        if session.is_live(self.clock.at):
+            allowed = bool(self.manager.authorize(session.context, action))
+            assert allowed == session.may(self.policy, action)
+
+    @rule(data=st.data(), ttl=st.one_of(st.none(), st.integers(1, 600)))
+    def refresh(self, data: st.DataObject, ttl: int | None) -> None:
+        session = self.some(data)
+        over = self.settle(session) or session.uses == 0
         try:
             made = self.manager.refresh(session.id, ttl=ttl)
         except SessionEnded:
@@ -230,21 +209,18 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.redeemables)
     @rule(data=st.data())
     def redeem(self, data: st.DataObject) -> None:
-        shown = data.draw(st.sampled_from(self.redeemables))
+        live = [each for each in self.redeemables if each.session.is_live(self.clock.at)]
+        shown = data.draw(st.sampled_from(live or self.redeemables))
         session = shown.session
-        over = self.settle(session)
-        is_repeat = (
-            shown.successor is not None
-            and shown.successor.spent_at is None
-            and shown.spent_at is not None
-            and self.clock.at < shown.spent_at + GRACE
-        )
-        try:
-            made = self.manager.redeem(shown.text)
-        except SessionEnded:
-            if not over:  # the rows, held against the model, have this cause too
+        over = self.settle(session) or session.uses == 0
+        is_repeat = shown.is_repeat(self.clock.at)
+        before = self.manager.get_session(session.id)
+        made = attempt(self.manager.redeem, shown.text)
+        if not isinstance(made, IssuedSession):
+            assert isinstance(made, SessionEnded)
+            if not over:  # G-REPLAY: it was spent, and its grace is over or its successor was redeemed
+                assert (made.cause, is_repeat) == ("reuse", False)
                 assert shown.spent_at is not None
-                assert not is_repeat
                 self.finish(session, "reuse")
             return
         assert not over
@@ -252,7 +228,8 @@ class Lives(RuleBasedStateMachine):
         if is_repeat:
             assert shown.successor is not None
             assert made.refresh_token == shown.successor.text
-            assert made.generation == session.generation
+            after = self.manager.get_session(session.id)
+            assert after == replace(before, kid=after.kid, version=after.version)
             self.issue(made)
             return
         assert shown.spent_at is None
@@ -275,24 +252,22 @@ class Lives(RuleBasedStateMachine):
         self.disabled.add(agent)
         self.end_all(each for each in self.models.values() if each.agent == agent)
 
-    def end_all(self, picked: Iterable[Model], cause: str = "agent") -> None:
-        for each in sorted(picked, key=lambda each: each.id):
-            if each.cause is None:
-                self.finish(each, cause)
-
-    @rule(session=sessions, verb=st.sampled_from([("revoke", "revoked"), ("end", "finished")]))
-    def end(self, session: Model, verb: tuple[str, str]) -> None:
+    @rule(data=st.data(), verb=st.sampled_from([("revoke", "revoked"), ("end", "finished")]))
+    def end(self, data: st.DataObject, verb: tuple[str, str]) -> None:
+        session = self.some(data)
         over = self.settle(session)
         assert getattr(self.manager, verb[0])(session.id) is not over
         self.finish(session, verb[1])
 
-    @rule(session=consumes(sessions))
-    def leave_alone(self, session: Model) -> None:
-        """Choose a session no more."""
-
-    @rule(seconds=st.integers(0, 90))
+    @rule(seconds=st.integers(0, 60))
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds)
+
+    @while_some_live
+    @rule(data=st.data(), before=st.sampled_from([0, 1]))
+    def wait_for_an_end(self, data: st.DataObject, before: int) -> None:
+        session = self.some(data)
+        self.clock.advance(max(0, min(session.end, session.absolute) - before - self.clock.at) / SECOND)
 
     @rule()
     def sweep(self) -> None:
@@ -302,7 +277,7 @@ class Lives(RuleBasedStateMachine):
             each.cause = "ttl"
         assert self.manager.prune_expired() == 0
 
-    @rule(emergency=st.booleans())
+    @rule(emergency=st.sampled_from([False, False, True]))
     def rotate(self, emergency: bool) -> None:
         old = next(key.kid for key in self.manager.keys.list() if key.state == "active")
         self.manager.keys.rotate(emergency=emergency)
@@ -325,7 +300,10 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def every_token_ever_issued_is_judged_as_promised(self) -> None:
         for issued in self.tokens:
-            assert self.answer(issued) in self.verdicts(issued)
+            verdicts = self.verdicts(issued)
+            if issued.session.uses is not None:
+                verdicts = {each.partition(":")[0] for each in verdicts}
+            assert self.look(issued) in verdicts
 
     @invariant()
     def rows_say_what_the_model_says(self) -> None:
@@ -335,11 +313,69 @@ class Lives(RuleBasedStateMachine):
             model = self.models[row.id]
             assert (row.cause, row.generation) == (model.cause, model.generation)
             assert to_microseconds(row.expires_at) == model.end
+            assert (row.role, row.task_type, row.grant_name) == (model.role, model.task, model.grant)
+            assert (set(row.scopes), row.uses_left) == (set(model.scopes.split()), model.uses)
+
+    @invariant()
+    def g_narrow(self) -> None:
+        """No live session has what its parent lacks now, but what a grant of the policy in force lends."""
+        held: dict[str, set[str]] = {}
+        for each in self.models.values():  # parents first
+            if not each.is_live(self.clock.at):
+                held[each.id] = set(each.held(self.policy))  # nobody can ask for what it has
+                continue
+            context = self.manager.validate(each.context)
+            held[each.id] = {action for action in ACTIONS if context.has_scope(action)}
+            assert held[each.id] == each.held(self.policy)
+            if each.parent is not None:
+                assert held[each.id] <= held[each.parent.id] | each.lent(self.policy)
+        rows = {each.id: each for each in self.manager.sessions.iter()}
+        for row in rows.values():
+            assert row.idle_timeout == self.models[row.id].idle
             if row.parent_id is not None:
                 parent = rows[row.parent_id]
                 assert row.expires_at <= parent.expires_at
-                if parent.cause is not None or parent.due_at <= self.clock.datetime:
-                    assert row.cause is not None or row.due_at <= self.clock.datetime
+                assert row.absolute_expires_at <= parent.absolute_expires_at
+                assert parent.idle_timeout is None or (row.idle_timeout or 0) <= parent.idle_timeout
+                assert row.depth == parent.depth + 1 <= MAX_DEPTH
+                assert (row.subject, row.workspace_id) == (parent.subject, parent.workspace_id)
+        lent = {each.session_id for each in self.manager.events.read(types="guard.granted", limit=1_000)}
+        assert lent == {each.id for each in self.models.values() if each.grant is not None}
+
+    @invariant()
+    def uses_are_neither_made_nor_lost(self) -> None:
+        left: dict[str, int] = {}
+        for row in self.manager.sessions.iter():
+            if row.uses_left is not None:
+                purse = self.models[row.id].purse
+                left[purse.id] = left.get(purse.id, 0) + row.uses_left
+        for session_id, count in left.items():
+            purse = self.models[session_id]
+            assert count + purse.used == purse.filled
+
+    @invariant()
+    def no_agent_has_more_sessions_than_the_cap(self) -> None:
+        for agent in ("a", "b"):
+            live = self.manager.sessions.page(agent_id=agent, live=True, limit=1_000).items
+            assert {each.id for each in live} == {each.id for each in self.live_of(agent)}
+            assert self.cap is None or len(live) <= self.cap
+
+    @invariant()
+    def g_cascade(self) -> None:
+        """No session is live under one that has ended or is due."""
+        rows = {each.id: each for each in self.manager.sessions.iter()}
+        over = {
+            each.id for each in rows.values() if each.cause is not None or each.due_at <= self.clock.datetime
+        }
+        assert not [each.id for each in rows.values() if each.parent_id in over and each.id not in over]
+
+    @invariant()
+    def g_replay(self) -> None:
+        """A spent refresh token that came back ended its session, and nothing else did so."""
+        told = [each.session_id for each in self.manager.events.read(types="token.reuse_detected")]
+        assert sorted(map(str, told)) == sorted(
+            each.id for each in self.models.values() if each.cause == "reuse"
+        )
 
     @invariant()
     def the_log_is_whole_and_tells_each_end_once(self) -> None:
@@ -357,6 +393,6 @@ class Lives(RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=200, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLives = Lives.TestCase
