@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hypothesis import strategies as st
+
 from clawguard import SessionContext
 from clawguard.clock import SECOND
 
@@ -191,3 +193,22 @@ class Asked:
             and wanted <= parent.held(policy) | (lent or frozenset())
             and wanted <= ceiling(policy, role, self.task_below(parent))
         )
+
+
+policies = st.sampled_from(sorted(POLICIES))
+agents = st.sampled_from(["a", "b"])
+some_scopes = st.lists(st.sampled_from(sorted(COVERS)), min_size=1, max_size=3).map(" ".join)
+wishes = st.builds(
+    Asked,
+    agent=agents,
+    scopes=some_scopes,
+    role=st.sampled_from(["lead", "lead", "aide", None]),
+    task=st.sampled_from([None, None, None, "t"]),
+    uses=st.none() | st.integers(1, 4),
+    idle=st.none() | st.integers(1_000, 2_000),  # beyond every end: what counts is that it only shrinks
+    is_family=st.booleans(),
+)
+trees = st.lists(wishes, min_size=1, max_size=4)
+shows = st.tuples(
+    st.sampled_from([0, 1, 1, 2]), st.sampled_from([0, GRACE - 1, GRACE, GRACE])
+)  # how old, how late

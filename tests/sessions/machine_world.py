@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import strategies as st
+
 from clawguard import ClawguardError, DelegationRefused, InvalidArgument, IssuedSession, PolicyDenied
 from clawguard.clock import SECOND, to_microseconds
 from clawguard.errors import LimitReached
@@ -104,6 +106,12 @@ class World:
     def tick(self) -> None:
         """Let the least time pass, so that no two sessions are of one age."""
         self.clock.advance(1 / SECOND)
+
+    def some(self, data: st.DataObject) -> Model:
+        """Choose a session, rather one that is live: the others soon outnumber them."""
+        live = [each for each in self.models.values() if each.is_live(self.clock.at)]
+        over = [each for each in self.models.values() if each not in live]
+        return data.draw(st.sampled_from([*live, *over[-2:]]))
 
     def live_of(self, agent: str) -> list[Model]:
         """Return the agent's live sessions, the oldest first."""
