@@ -83,7 +83,8 @@ class Lives(World, RuleBasedStateMachine):
         )
 
     def teardown(self) -> None:
-        self.manager.close()
+        if "manager" in vars(self):  # an example may be given up before it has begun
+            self.manager.close()
         self.folder.cleanup()
 
     # what the library says
