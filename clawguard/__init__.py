@@ -25,8 +25,9 @@ from clawguard.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
+from clawguard.events.event import Event
 from clawguard.guard import Policy
-from clawguard.models import Decision, Event, IssuedSession, Session, SessionContext
+from clawguard.models import Decision, IssuedSession, Session, SessionContext
 from clawguard.scopes import ScopeSet
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
 from clawguard.sessions.current import current_session, requires

@@ -1,4 +1,4 @@
-"""The records: what a session, a context, an event and a page are. Frozen, slotted, free of secrets.
+"""The records: what a session, a context and a page are. Frozen, slotted, free of secrets.
 
 Times are aware datetimes here and integer microseconds in the store; durations are seconds here and
 microseconds there. No record but `IssuedSession` carries a token, and that one leaves it out of every
@@ -27,7 +27,6 @@ __all__ = [
     "Cause",
     "Decision",
     "Ended",
-    "Event",
     "Inspection",
     "IssuedSession",
     "JSONObject",
@@ -35,6 +34,7 @@ __all__ = [
     "Session",
     "SessionContext",
     "State",
+    "json_ready",
 ]
 
 Cause = Literal[
@@ -147,7 +147,7 @@ class Session:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token's id as JSON-ready values; instants in ISO 8601."""
-        return _json_ready(self, leave_out=("jti",))
+        return json_ready(self, leave_out=("jti",))
 
 
 def decode_cnf(text: str | None) -> dict[str, str] | None:
@@ -195,7 +195,7 @@ class SessionContext:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the context as JSON-ready values."""
-        return _json_ready(self)
+        return json_ready(self)
 
 
 class IssuedSession(Session):
@@ -261,41 +261,6 @@ class IssuedSession(Session):
 
 def _plain_session(values: tuple[Any, ...]) -> Session:
     return Session(**dict(zip(_NAMES, values, strict=True)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Hold one entry of the log; `str()` is one aligned line.
-
-    `seq` counts from 1 without gaps. `hash` is SHA-256 over `prev_hash` and the RFC 8785 text.
-    """
-
-    seq: int
-    id: str
-    type: str
-    at: datetime
-    workspace_id: str | None
-    session_id: str | None
-    version: int | None
-    agent_id: str | None
-    subject: str | None
-    actor: str | None
-    cause: str | None
-    reason: str | None
-    cause_id: str | None
-    data: JSONObject
-    prev_hash: str
-    hash: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the event as JSON-ready values."""
-        return _json_ready(self)
-
-    def __str__(self) -> str:
-        who = self.agent_id or self.actor or "-"
-        why = " ".join(filter(None, (self.cause, f"({self.reason})" if self.reason else None)))
-        head = f"{self.at:%H:%M:%S.%f}  #{self.seq:<5} {self.type:<22} {who:<16}"
-        return f"{head} {self.session_id or '-':<36}  {why}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +348,7 @@ class Inspection(NamedTuple):
     claims: JSONObject | None
 
 
-def _json_ready(record: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def json_ready(record: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return a record's fields with instants, scopes and actors as JSON values."""
     return {
         each.name: _plain(getattr(record, each.name)) for each in fields(record) if each.name not in leave_out

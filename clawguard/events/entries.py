@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from clawguard.clock import to_datetime
-from clawguard.models import Event
+from clawguard.events.event import Event
 
 __all__ = ["Entry"]
 

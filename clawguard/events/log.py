@@ -15,10 +15,10 @@ from clawguard.clock import SECOND, Duration, IdFactory, microseconds
 from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
 from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
 from clawguard.events.entries import Entry
+from clawguard.events.event import Event
 from clawguard.events.signals import EventBus
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
-from clawguard.models import Event
 from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]

@@ -23,9 +23,9 @@ from blinker import ANY, NamedSignal, Namespace
 from clawguard.errors import InvalidArgument
 from clawguard.events.coroutines import CoroutineRunner
 from clawguard.events.entries import Entry
+from clawguard.events.event import Event
 from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
 from clawguard.forks import call_around_fork
-from clawguard.models import Event
 
 __all__ = ["Dispatch", "EventBus", "Receiver", "Signals", "name_of"]
 

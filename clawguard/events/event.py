@@ -1,0 +1,46 @@
+"""The record of one event: one entry of the log, as it is read, heard and sent on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from clawguard.models import JSONObject, json_ready
+
+__all__ = ["Event"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Hold one entry of the log; `str()` is one aligned line.
+
+    `seq` counts from 1 without gaps. `hash` is SHA-256 over `prev_hash` and the RFC 8785 text.
+    """
+
+    seq: int
+    id: str
+    type: str
+    at: datetime
+    workspace_id: str | None
+    session_id: str | None
+    version: int | None
+    agent_id: str | None
+    subject: str | None
+    actor: str | None
+    cause: str | None
+    reason: str | None
+    cause_id: str | None
+    data: JSONObject
+    prev_hash: str
+    hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready values."""
+        return json_ready(self)
+
+    def __str__(self) -> str:
+        who = self.agent_id or self.actor or "-"
+        why = " ".join(filter(None, (self.cause, f"({self.reason})" if self.reason else None)))
+        head = f"{self.at:%H:%M:%S.%f}  #{self.seq:<5} {self.type:<22} {who:<16}"
+        return f"{head} {self.session_id or '-':<36}  {why}".rstrip()
