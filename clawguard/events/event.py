@@ -10,6 +10,8 @@ from clawguard.models import JSONObject, json_ready
 
 __all__ = ["Event"]
 
+SOURCE = "urn:clawguard"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -38,6 +40,24 @@ class Event:
     def to_dict(self) -> dict[str, Any]:
         """Return the event as JSON-ready values."""
         return json_ready(self)
+
+    def to_cloudevent(self, *, source: str = SOURCE) -> dict[str, Any]:
+        """Return the event as CloudEvents 1.0 JSON; `source` is which log it is of: give `manager.issuer`."""
+        from clawguard.events.formats.cloudevents import cloudevent
+
+        return cloudevent(self, source=source)
+
+    def to_ocsf(self, *, source: str = SOURCE) -> dict[str, Any]:
+        """Return the event as OCSF 1.8.0; `source` is who issued the session: give `manager.issuer`."""
+        from clawguard.events.formats.ocsf import ocsf
+
+        return ocsf(self, source=source)
+
+    def to_cef(self) -> str:
+        """Return the event as one line of ArcSight CEF 0."""
+        from clawguard.events.formats.cef import cef
+
+        return cef(self)
 
     def __str__(self) -> str:
         who = self.agent_id or self.actor or "-"

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["EVENT_TYPES", "matching_types", "signal_name"]
+__all__ = ["EVENT_TYPES", "matching_types", "schema_id", "signal_name"]
 
 EVENT_TYPES = (
     "session.created",
@@ -37,6 +37,11 @@ _MISTAKEN = {
 def signal_name(event_type: str) -> str:
     """Return the name of an event type's signal: `session.created` is `session_created`."""
     return event_type.replace(".", "_")
+
+
+def schema_id(event_type: str) -> str:
+    """Return the name of an event type's JSON Schema; another number at the end is another schema."""
+    return f"urn:clawguard:schema:{event_type}:1"
 
 
 def matching_types(pattern: object, *, argument: str = "pattern") -> frozenset[str]:
