@@ -11,7 +11,7 @@ TYPED := $(wildcard clawguard examples benchmarks tests)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench torture format clean
+.PHONY: help demo test check bench torture schemas format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -36,6 +36,9 @@ bench: $(DEV) ## measure the budgets
 
 torture: $(DEV) ## run the long fault experiments
 	$(PY) -m pytest -m torture -s
+
+schemas: $(DEV) ## write the events' JSON Schemas, docs/reference/events
+	@$(PY) -m tests.events.schema_files
 
 format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff check --fix .
