@@ -7,7 +7,8 @@ import inspect
 import pytest
 
 from clawguard import AsyncSessionManager, AsyncVerifier, SessionManager, Verifier
-from clawguard.sessions.aio import AsyncAgents, AsyncKeys
+from clawguard.events.subscribers import Subscribers
+from clawguard.sessions.aio import AsyncAgents, AsyncKeys, AsyncSubscribers
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.switches import Agents
 
@@ -16,8 +17,9 @@ PAIRS = [
     (Verifier, AsyncVerifier),
     (Keys, AsyncKeys),
     (Agents, AsyncAgents),
+    (Subscribers, AsyncSubscribers),
 ]
-INSTANCE_ATTRIBUTES = {"sessions", "activity", "keys", "agents"}
+INSTANCE_ATTRIBUTES = {"sessions", "activity", "keys", "agents", "subscribers"}
 PLAIN_IN_BOTH = {"on", "off", "use", "open"}
 
 

@@ -12,11 +12,12 @@ from typing import NamedTuple, Protocol
 
 from clawguard.clock import Clock
 from clawguard.errors import InvalidArgument, StoreBusy
+from clawguard.events.event import Event
 from clawguard.events.log import EventLog, LogWriter
-from clawguard.models import Event
+from clawguard.events.signals import EventBus
 from clawguard.store import Store, Transaction
 
-__all__ = ["Change", "Changes", "Cursor", "Lease", "Standing"]
+__all__ = ["Bench", "Change", "Changes", "Cursor", "Lease", "Standing"]
 
 
 class Change(Protocol):
@@ -28,6 +29,16 @@ class Change(Protocol):
 
 
 Changes = Callable[..., AbstractContextManager[Change]]
+
+
+class Bench(NamedTuple):
+    """Hold what cursors and those who serve them work with."""
+
+    store: Store
+    log: EventLog
+    bus: EventBus
+    change: Changes
+    clock: Clock
 
 
 class Standing(NamedTuple):
@@ -52,27 +63,13 @@ class Cursor:
     One process of many serves a name at a time; another may when it has not called for as long as a `lease`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        types: str,
-        *,
-        owner: str,
-        lease: int,
-        store: Store,
-        log: EventLog,
-        change: Changes,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, name: str, types: str, *, owner: str, lease: int, bench: Bench) -> None:
         self.name = name
+        self.types = types
         self.owner = owner
         self.lease_length = lease
-        self.types = types
         self.leased_until = 0
-        self._store = store
-        self._log = log
-        self._change = change
-        self._clock = clock
+        self._store, self._log, self._change, self._clock = bench.store, bench.log, bench.change, bench.clock
         self._scanned = 0
 
     def __repr__(self) -> str:

@@ -75,6 +75,14 @@ _ENDS_AT = _count("When the session ends, in microseconds since 1970.", least=0)
 _DIGEST = _matching(_SHA256, "The digest of the policy in force.")
 _KEY = _matching("^[A-Za-z0-9_-]{43}$", "The thumbprint of a key (RFC 7638).")
 _PARENT = _matching(_UUID, "The session above.")
+_CNF: _Schema = {
+    "type": "object",
+    "properties": dict.fromkeys(("jkt", "x5t#S256"), _KEY),
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "description": "What its tokens are bound to (RFC 7800): a key, or a certificate.",
+}
 _TIMES = _count("How often since the last such event.")
 _MANY = {"reason": {"const": "many kinds", "description": "Too many kinds at once to tell them apart."}}
 
@@ -94,6 +102,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
                 "role": _text("Its role."),
                 "task_type": _text("Its task type."),
                 "policy": _DIGEST,
+                "cnf": _CNF,
             },
             narrowed={"version": {"const": 1}},
         ),
@@ -214,6 +223,17 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
             data={"receiver": _text("Its name."), "count": _TIMES},
         ),
         Shape("", always=("reason",), data={"count": _TIMES}, narrowed=_MANY),
+    ),
+    "subscriber.parked": (
+        Shape(
+            "A durable subscriber could not take an event, and goes on with the next.",
+            always=("reason",),
+            data={
+                "subscriber": _text("Its name."),
+                "seq": _count("The number of the event that was parked."),
+                "tries": _count("How often it was tried."),
+            },
+        ),
     ),
 }
 

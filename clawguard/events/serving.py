@@ -6,17 +6,15 @@ import concurrent.futures
 import inspect
 import logging
 import threading
-from typing import Any, NamedTuple
+from typing import Any
 
-from clawguard.clock import SECOND, Clock
+from clawguard.clock import SECOND
 from clawguard.errors import ClawguardError, InvalidArgument
-from clawguard.events.cursors import Change, Changes, Cursor, Lease
-from clawguard.events.log import EventLog
-from clawguard.events.signals import EventBus, Receiver, name_of
-from clawguard.models import Event
-from clawguard.store import Store
+from clawguard.events.cursors import Bench, Change, Cursor, Lease
+from clawguard.events.event import Event
+from clawguard.events.signals import Receiver, name_of
 
-__all__ = ["Bench", "Server"]
+__all__ = ["Server"]
 
 _logger = logging.getLogger("clawguard.events")
 
@@ -25,16 +23,6 @@ _MOVE_AFTER = SECOND // 10  # microseconds; what a crash may have given out agai
 _LOOK_AGAIN = 0.25  # seconds; the events of other processes wake nobody here
 _REST = 1.0  # seconds, after a fault of the store
 _FIRST_WAIT, _LONGEST_WAIT = SECOND // 10, 30 * SECOND
-
-
-class Bench(NamedTuple):
-    """Hold what servers work with."""
-
-    store: Store
-    log: EventLog
-    bus: EventBus
-    change: Changes
-    clock: Clock
 
 
 class Server:

@@ -14,16 +14,16 @@ from typing import NamedTuple
 from clawguard.checks import check_text
 from clawguard.clock import Duration, IdFactory, microseconds, to_datetime
 from clawguard.errors import InvalidArgument
-from clawguard.events.cursors import Cursor
-from clawguard.events.serving import Bench, Server
+from clawguard.events.cursors import Bench, Cursor
+from clawguard.events.serving import Server
 from clawguard.events.signals import Receiver
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 
-__all__ = ["LEASE", "Parked", "Subscriber", "Subscribers"]
+__all__ = ["LEASE", "Parked", "Servers", "Subscriber", "Subscribers"]
 
-_PATIENCE = 2.0  # seconds
 LEASE = 15.0  # seconds that a server may be silent before another takes over
+_PATIENCE = 2.0  # seconds
 
 
 class Subscriber(NamedTuple):
@@ -45,16 +45,86 @@ class Parked(NamedTuple):
     parked_at: datetime
 
 
-class Subscribers:
-    """`manager.subscribers`: who hears the log durably, what is parked, and cursors to poll by hand."""
+class Servers:
+    """Hold the subscribers that this process serves, or stands by to serve."""
 
     def __init__(self, bench: Bench, *, new_id: IdFactory) -> None:
-        self._bench = bench
-        self._store, self._log, _, self._change, self._clock = bench
+        self.bench = bench
         self._new_id = new_id
         self._servers: dict[str, Server] = {}
         self._lock = threading.Lock()
         call_around_fork(self)
+
+    def serve(
+        self,
+        name: str,
+        pattern: str,
+        receiver: Receiver,
+        *,
+        after: int | None,
+        tries: int,
+        lease: Duration,
+    ) -> None:
+        """Serve a subscriber from a thread of its own: see `SessionManager.on`."""
+        if not callable(receiver):
+            raise InvalidArgument("receiver", "must be callable with one event")
+        if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
+            raise InvalidArgument("tries", "must be an integer of at least 1")
+        with self._lock:
+            if name in self._servers:
+                raise InvalidArgument("durable", f"{name!r} is served here already", hint="off() ends that")
+            cursor = self.cursor(name, pattern, after=after, lease=lease)
+            server = self._servers[name] = Server(cursor, receiver, tries=tries, bench=self.bench)
+        server.start()
+
+    def off(self, receiver: Receiver) -> None:
+        """Stop serving a receiver here; its subscriber keeps its place."""
+        with self._lock:
+            ended = [name for name, each in self._servers.items() if each.receiver == receiver]
+            servers = [self._servers.pop(name) for name in ended]
+        for server in servers:
+            server.stop(_PATIENCE)
+
+    def close(self) -> None:
+        """Stop serving, waiting a moment for the calls under way."""
+        servers, self._servers = list(self._servers.values()), {}
+        for patience in (0.0, _PATIENCE):
+            for server in servers:
+                server.stop(patience)
+
+    def after_fork(self) -> None:
+        """Serve on in a forked child, which has no threads, as somebody else than the parent."""
+        self._lock = threading.Lock()
+        for name, before in list(self._servers.items()):
+            cursor = self._cursor(name, before.cursor.types, lease=before.cursor.lease_length)
+            self._servers[name] = Server(cursor, before.receiver, tries=before.tries, bench=self.bench)
+            self._servers[name].start()
+
+    def cursor(self, name: str, pattern: str, *, after: int | None, lease: Duration) -> Cursor:
+        """Return the cursor of a name, made if there is none: then behind `after`, or at the log's end."""
+        check_text(name, argument="durable")
+        matching_types(pattern)
+        length = microseconds(lease, argument="lease")
+        if after is not None and (isinstance(after, bool) or not isinstance(after, int) or after < 0):
+            raise InvalidArgument("after", "must be the number of an event, 0 or None")
+        position = self.bench.log.last()[0] if after is None else after
+        with self.bench.change(durable=False) as change:
+            change.tx.run("cursor.insert", name=name, pattern=pattern, position=position, now=change.now)
+        return self._cursor(name, pattern, lease=length)
+
+    def _cursor(self, name: str, pattern: str, *, lease: int) -> Cursor:
+        owner = self._new_id(self.bench.clock.now())
+        return Cursor(name, pattern, owner=owner, lease=lease, bench=self.bench)
+
+
+class Subscribers:
+    """`manager.subscribers`: who hears the log durably, what is parked, and cursors to poll by hand."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._store = servers.bench.store
+        self._change = servers.bench.change
+        self._clock = servers.bench.clock
 
     def list(self) -> tuple[Subscriber, ...]:
         """Return every durable subscriber, of whichever process."""
@@ -88,78 +158,4 @@ class Subscribers:
         self, name: str, types: str = "*", *, after: int | None = None, lease: Duration = LEASE
     ) -> Cursor:
         """Return the cursor of a name, to be polled by hand; a new one begins behind `after` (None: now)."""
-        matching_types(types, argument="types")
-        length = microseconds(lease, argument="lease")
-        self._make(name, types, after=after)
-        return self._cursor(name, types, lease=length)
-
-    def serve(
-        self,
-        name: str,
-        pattern: str,
-        receiver: Receiver,
-        *,
-        after: int | None,
-        tries: int,
-        lease: Duration,
-    ) -> None:
-        """Serve a subscriber from a thread of this process: see `SessionManager.on`."""
-        if not callable(receiver):
-            raise InvalidArgument("receiver", "must be callable with one event")
-        if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
-            raise InvalidArgument("tries", "must be an integer of at least 1")
-        matching_types(pattern)
-        length = microseconds(lease, argument="lease")
-        with self._lock:
-            if name in self._servers:
-                raise InvalidArgument("durable", f"{name!r} is served here already", hint="off() ends that")
-            self._make(name, pattern, after=after)
-            server = Server(
-                self._cursor(name, pattern, lease=length), receiver, tries=tries, bench=self._bench
-            )
-            self._servers[name] = server
-        server.start()
-
-    def off(self, receiver: Receiver) -> None:
-        """Stop serving a receiver here; its subscriber keeps its place."""
-        with self._lock:
-            ended = [name for name, each in self._servers.items() if each.receiver == receiver]
-            servers = [self._servers.pop(name) for name in ended]
-        for server in servers:
-            server.stop(_PATIENCE)
-
-    def close(self, timeout: float = _PATIENCE) -> None:
-        """Stop serving, waiting at most `timeout` seconds for each call under way."""
-        servers, self._servers = list(self._servers.values()), {}
-        for server in servers:
-            server.stop(0)
-        for server in servers:
-            server.stop(timeout)
-
-    def after_fork(self) -> None:
-        """Serve on in a forked child, which has no threads, as somebody else than the parent."""
-        self._lock = threading.Lock()
-        for name, before in list(self._servers.items()):
-            cursor = self._cursor(name, before.cursor.types, lease=before.cursor.lease_length)
-            self._servers[name] = Server(cursor, before.receiver, tries=before.tries, bench=self._bench)
-            self._servers[name].start()
-
-    def _make(self, name: str, pattern: str, *, after: int | None) -> None:
-        check_text(name, argument="durable")
-        if after is not None and (isinstance(after, bool) or not isinstance(after, int) or after < 0):
-            raise InvalidArgument("after", "must be the number of an event, 0 or None")
-        position = self._log.last()[0] if after is None else after
-        with self._change(durable=False) as change:
-            change.tx.run("cursor.insert", name=name, pattern=pattern, position=position, now=change.now)
-
-    def _cursor(self, name: str, pattern: str, *, lease: int) -> Cursor:
-        return Cursor(
-            name,
-            pattern,
-            owner=self._new_id(self._clock.now()),
-            lease=lease,
-            store=self._store,
-            log=self._log,
-            change=self._change,
-            clock=self._clock,
-        )
+        return self._servers.cursor(name, types, after=after, lease=lease)

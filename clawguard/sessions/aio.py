@@ -19,7 +19,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
 from clawguard.events.log import EventLog
-from clawguard.events.signals import Dispatch, Signals
+from clawguard.events.signals import Dispatch, Receiver, Signals
+from clawguard.events.subscribers import LEASE, Subscribers
 from clawguard.guard import KekSource, Policy, PolicySource
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
@@ -30,7 +31,14 @@ from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.switches import Agents
 from clawguard.sessions.verifier import Verifier
 
-__all__ = ["AsyncActivity", "AsyncDirectory", "AsyncKeys", "AsyncSessionManager", "AsyncVerifier"]
+__all__ = [
+    "AsyncActivity",
+    "AsyncDirectory",
+    "AsyncKeys",
+    "AsyncSessionManager",
+    "AsyncSubscribers",
+    "AsyncVerifier",
+]
 
 K = TypeVar("K")
 K_co = TypeVar("K_co", covariant=True)
@@ -122,11 +130,63 @@ async def _undo(work: asyncio.Future[IssuedSession], undo: Callable[[IssuedSessi
         return  # it made nothing, or what it made has ended already
 
 
-class AsyncVerifier:
+class AsyncSubscribers:
+    """`manager.subscribers` for async code; a cursor's own calls block: `asyncio.to_thread(cursor.take)`."""
+
+    def __init__(self, subscribers: Subscribers) -> None:
+        self._plain = subscribers
+
+    list = _inline(Subscribers.list)
+    parked = _inline(Subscribers.parked)
+    replay = _hop(Subscribers.replay)
+    remove = _hop(Subscribers.remove)
+    cursor = _hop(Subscribers.cursor)
+
+
+class _AsyncOpened:
+    """What both have in common, see `clawguard.sessions.opened`: receivers are called, not awaited here."""
+
+    _plain: SessionManager | Verifier
+
+    @property
+    def events(self) -> EventLog:
+        """The log; `follow` is an async iterator too."""
+        return self._plain.events
+
+    @property
+    def subscribers(self) -> AsyncSubscribers:
+        """The durable subscribers."""
+        return AsyncSubscribers(self._plain.subscribers)
+
+    @property
+    def signals(self) -> Signals:
+        """The blinker signals."""
+        return self._plain.signals
+
+    def on(
+        self,
+        pattern: str,
+        receiver: Any = None,
+        *,
+        durable: str | None = None,
+        after: int | None = None,
+        tries: int = 8,
+        lease: Duration = LEASE,
+    ) -> Any:
+        """Call a plain or async receiver with every event that fits: see `SessionManager.on`."""
+        on: Any = self._plain.on
+        return on(pattern, receiver, durable=durable, after=after, tries=tries, lease=lease)
+
+    def off(self, receiver: Receiver) -> None:
+        """Stop calling a receiver given to `on`."""
+        self._plain.off(receiver)
+
+
+class AsyncVerifier(_AsyncOpened):
     """`Verifier` for async code: `async with AsyncVerifier.open(...) as verifier:`."""
 
     def __init__(self, verifier: Verifier) -> None:
-        self._plain = verifier
+        self._plain: Verifier = verifier
 
     @classmethod
     def open(
@@ -158,11 +218,6 @@ class AsyncVerifier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    @property
-    def events(self) -> EventLog:
-        """The log; `follow` is an async iterator too."""
-        return self._plain.events
 
     use = _direct(Verifier.use)
     validate = _inline_or_hop(Verifier.validate)
@@ -239,7 +294,7 @@ class AsyncActivity:
     stuck = _hop(Activity.stuck)
 
 
-class AsyncSessionManager:
+class AsyncSessionManager(_AsyncOpened):
     """`SessionManager` for async code: `async with AsyncSessionManager.open() as manager:`.
 
     `AsyncSessionManager(manager)` shares a manager that somebody else opened and closes. Async receivers
@@ -247,7 +302,7 @@ class AsyncSessionManager:
     """
 
     def __init__(self, manager: SessionManager) -> None:
-        self._plain = manager
+        self._plain: SessionManager = manager
         self._owns = False
         self.keys = AsyncKeys(manager.keys)
         self.sessions = AsyncDirectory(manager.sessions)
@@ -317,21 +372,6 @@ class AsyncSessionManager:
         """The policy in force."""
         return self._plain.policy
 
-    @property
-    def events(self) -> EventLog:
-        """The log; `follow` is an async iterator too."""
-        return self._plain.events
-
-    @property
-    def signals(self) -> Signals:
-        """The blinker signals."""
-        return self._plain.signals
-
-    def on(self, pattern: str, receiver: Any = None) -> Any:
-        """Call a plain or async receiver with every event that fits: see `SessionManager.on`."""
-        return self._plain.on(pattern, receiver) if receiver is not None else self._plain.on(pattern)
-
-    off = _direct(SessionManager.off)
     use = _direct(SessionManager.use)
     create = _hop_or_undo(SessionManager.create, SessionManager.end)
     create_session = _hop_or_undo(SessionManager.create_session, SessionManager.end)

@@ -36,7 +36,7 @@ class Opened:
     @property
     def subscribers(self) -> Subscribers:
         """The durable subscribers: list, parked, replay, remove, and cursors to poll by hand."""
-        return self._parts.subscribers
+        return Subscribers(self._parts.servers)
 
     @property
     def signals(self) -> Signals:
@@ -88,14 +88,14 @@ class Opened:
             return partial(self.on, pattern, durable=durable, after=after, tries=tries, lease=lease)
         if durable is None:
             return self._parts.bus.on(pattern, receiver)
-        serve = self._parts.subscribers.serve
+        serve = self._parts.servers.serve
         serve(durable, pattern, receiver, after=after, tries=tries, lease=lease)
         return receiver
 
     def off(self, receiver: Receiver) -> None:
         """Stop calling a receiver given to `on`; a durable subscriber keeps its place."""
         self._parts.bus.off(receiver)
-        self._parts.subscribers.off(receiver)
+        self._parts.servers.off(receiver)
 
     def __enter__(self) -> Self:
         return self

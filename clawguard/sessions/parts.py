@@ -13,10 +13,10 @@ from typing import NamedTuple
 from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
+from clawguard.events.cursors import Bench
 from clawguard.events.log import SCHEMA_VERSION, EventLog
-from clawguard.events.serving import Bench
 from clawguard.events.signals import Dispatch, EventBus
-from clawguard.events.subscribers import Subscribers
+from clawguard.events.subscribers import Servers
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
@@ -50,7 +50,7 @@ class Parts(NamedTuple):
     cache: ContextCache
     recorder: Recorder
     endings: Endings
-    subscribers: Subscribers
+    servers: Servers
 
     def change(self, *, durable: bool) -> Change:
         """Return the context manager for one use case's transaction."""
@@ -63,7 +63,7 @@ class Parts(NamedTuple):
             steps.callback(self.store.close)
             steps.callback(self.log.close)
             steps.callback(self._write_last)
-            steps.callback(self.subscribers.close)
+            steps.callback(self.servers.close)
 
     def _write_last(self) -> None:
         """Write what was gathered, the failures of the last receivers too."""
@@ -164,7 +164,7 @@ def _assemble(
         cache=ContextCache(capacity=_CACHE_CAPACITY, clock=clock),
         recorder=recorder,
         endings=Endings(store, change, clock=clock, new_id=new_id),
-        subscribers=Subscribers(Bench(store, log, bus, change, clock), new_id=new_id),
+        servers=Servers(Bench(store, log, bus, change, clock), new_id=new_id),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
 from clawguard import ClawguardError, Event, IssuedSession, SessionManager
+from clawguard.guard import ProofKey
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -40,6 +42,7 @@ class Scene:
         """Play all of it, and return the log."""
         with self.manager as manager:
             manager.on("session.purged", _fail)
+            manager.on("session.purged", _fail, durable="broken", tries=1)
             parts = (self.issue, self.change, self.refuse, self.end_each_way, self.switch, self.clean_up)
             for part in parts:
                 part()
@@ -50,6 +53,8 @@ class Scene:
     def issue(self) -> None:
         manager = self.manager
         self.keep_secrets(manager.create("plain", scopes="docs:read"))
+        manager.create("bound", scopes="docs:read", cnf=ProofKey.generate().cnf)
+        manager.create("reported", scopes="docs:read", cnf={"x5t#S256": "A" * 43})
         manager.reload_policy(POLICY | {"rules": []})
         self.planner = manager.create(
             "planner", scopes="docs:* mail:send", subject="user:ana", role="lead", task_type="t", max_uses=9
@@ -112,6 +117,8 @@ class Scene:
         self.manager.prune_expired()
         self.clock.advance(86_400)
         self.manager.sessions.purge(3_600)
+        while not self.manager.subscribers.parked("broken"):
+            time.sleep(0.005)
 
 
 def _fail(event: Event) -> None:

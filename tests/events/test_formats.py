@@ -44,6 +44,7 @@ ACTIVITIES = {
     "token.reuse_detected": {300205},
     "key.rotated": {300403},
     "subscriber.failed": {300499},
+    "subscriber.parked": {300499},
 }
 
 

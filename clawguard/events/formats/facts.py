@@ -25,9 +25,12 @@ _BY_TYPE = {
     "token.reuse_detected": HIGH,
     "key.rotated": LOW,
     "subscriber.failed": MEDIUM,
+    "subscriber.parked": HIGH,
 }
 _BY_CAUSE = {"revoked": LOW, "invalidated": LOW, "agent": MEDIUM, "reuse": HIGH, "key": HIGH}
-_FAILED = frozenset({"guard.denied", "token.rejected", "token.reuse_detected", "subscriber.failed"})
+_FAILED = frozenset(
+    {"guard.denied", "token.rejected", "token.reuse_detected", "subscriber.failed", "subscriber.parked"}
+)
 
 
 def severity_of(event: Event) -> int:
