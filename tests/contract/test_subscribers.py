@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,21 @@ def test_a_hanging_subscriber_holds_up_nobody_else(real: SessionManager) -> None
     go.set()
 
 
+def test_a_stop_in_the_middle_of_many_loses_nothing(real: SessionManager) -> None:
+    heard: list[Event] = []
+
+    def slow(event: Event) -> None:
+        time.sleep(0.005)
+        heard.append(event)
+
+    expected = made(real, 120)
+    for count in (20, 60, 120):
+        real.on("session.created", slow, durable="siem", after=0)
+        until(partial(lambda wanted: len(heard) >= wanted, count))
+        real.off(slow)
+    assert ids(heard) == expected
+
+
 def test_an_async_receiver_is_awaited(path: Path) -> None:
     heard: list[Event] = []
 
@@ -274,6 +290,17 @@ def test_a_cursor_is_polled_by_hand(manager: SessionManager) -> None:
         cursor.move(taken[-1])
     other.move(taken[-1])
     assert position(manager, "poller") == 5
+
+
+def test_of_two_who_found_a_name_free_one_has_it(
+    manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(manager, 1)
+    one, other = (manager.subscribers.cursor("poller", after=0) for _ in range(2))
+    monkeypatch.setattr(other, "is_free", lambda standing: True)  # as it was a moment ago
+    assert one.take()
+    with pytest.raises(StoreBusy):
+        other.take()
 
 
 def test_a_lease_ends_by_itself(manager: SessionManager, clock: FakeClock) -> None:

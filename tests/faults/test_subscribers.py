@@ -20,7 +20,7 @@ def write(path: Path) -> None:
     with SessionManager.open(path, sweep_every=None) as manager:
         while True:
             manager.revoke(manager.create("agent", scopes="a"))
-            time.sleep(0.0005)
+            time.sleep(0.002)
 
 
 def take(path: Path, heard_path: Path) -> None:
@@ -28,6 +28,7 @@ def take(path: Path, heard_path: Path) -> None:
     heard = os.open(heard_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(event: Event) -> None:
+        time.sleep(0.0005)  # so that a kill finds events that were given out and not yet noted
         os.write(heard, f"{event.seq} {event.id}\n".encode())
 
     with Verifier.open(path) as verifier:
