@@ -8,6 +8,7 @@ tokens.py   the strict codec: encode, decode; claims.py, wire.py: what a token m
 refresh_tokens.py   opaque refresh tokens: form, digest, the seal of a successor
 proofs.py   what shows that the caller holds a bound token's key (DPoP) or certificate; proof_key.py: an
             agent's own key; uri.py: URIs as they are compared; jws.py: the compact form, taken apart
+notes.py    signed notes, by which the log is proven
 policy.py   ceilings, rules and grants; policy_file.py, policy_wire.py: where it comes from, what it may say
 guard.py    Guard: what the manager talks to
 """
@@ -16,6 +17,7 @@ from clawguard.guard.claims import Claims
 from clawguard.guard.faults import ProofFault, TokenFault
 from clawguard.guard.guard import Guard
 from clawguard.guard.keys import ALGORITHMS, Algorithm, KeyRing, KeyState, RingKey, SigningKey, VerifyingKey
+from clawguard.guard.notes import NoteKey, NoteSigner
 from clawguard.guard.policy import Member, Policy, authority_of, check_question, decide
 from clawguard.guard.policy_file import PolicySource, load_policy
 from clawguard.guard.proof_key import ProofKey
@@ -36,6 +38,8 @@ __all__ = [
     "KeyRing",
     "KeyState",
     "Member",
+    "NoteKey",
+    "NoteSigner",
     "Policy",
     "PolicySource",
     "Proof",
