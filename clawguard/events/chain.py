@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["Fault", "Link", "Verification", "canonical", "genesis", "link", "walk"]
+__all__ = ["Fault", "FaultKind", "Link", "Place", "Verification", "canonical", "genesis", "link", "walk"]
 
 _SAFE_INTEGER = 2**53
 
@@ -68,11 +68,14 @@ Link = tuple[int, bytes, bytes, int]
 """An entry as it stands: seq, hash, text, and whether its columns agree with its text."""
 
 
+FaultKind = Literal["gap", "genesis", "link", "columns", "rewritten", "tail", "cut", "unsigned"]
+
+
 class Fault(NamedTuple):
     """Name the first entry that does not hold, and what is wrong with it."""
 
     seq: int
-    kind: Literal["gap", "genesis", "link", "columns"]
+    kind: FaultKind
 
     def __str__(self) -> str:
         return f"entry {self.seq}: {_SENTENCES[self.kind]}"
@@ -83,6 +86,10 @@ _SENTENCES = {
     "genesis": "it does not begin this database's log",
     "link": "its text or the hash before it was changed",
     "columns": "its columns do not say what its text says",
+    "rewritten": "it is not what was signed: it or one before was changed, and all later hashes made anew",
+    "tail": "it is missing, though it was signed",
+    "cut": "no note of the log key says that what came before it was archived",
+    "unsigned": "it stands behind the last one that was signed",
 }
 
 
@@ -90,31 +97,51 @@ _SENTENCES = {
 class Verification:
     """Report a walk along the log: how many entries hold, the head they end in, the first fault if any.
 
-    True when there is no fault. `head` is the last good entry's hash in hex.
+    True when there is no fault. `head` is the last good entry's hash in hex. Of the `count`, the first
+    `after` are archived and were not walked.
     """
 
     count: int
     head: str
     fault: Fault | None
+    after: int = 0
 
     def __bool__(self) -> bool:
         return self.fault is None
 
 
-def walk(links: Iterable[Link], *, start: bytes) -> Verification:
-    """Follow the chain from its genesis to its end or the first fault."""
-    head, expected = start, 1
+class Place(NamedTuple):
+    """Hold a place on the chain: an entry's number and hash; zero and the genesis before the first."""
+
+    seq: int
+    head: bytes
+
+
+def walk(links: Iterable[Link], *, start: Place, goals: Mapping[int, bytes] | None = None) -> Verification:
+    """Follow the chain from a place to its end or the first fault.
+
+    `goals` are hashes that are known from elsewhere, by the number of their entry: the chain must pass each,
+    and none stands before the start.
+    """
+    after, head = start
+    goals = goals or {}
+    if goals.get(after, head) != head:
+        return Verification(after, head.hex(), Fault(after, "rewritten"), after)
+    expected = after + 1
     for seq, digest, text, agrees in links:
         fault = _fault(seq, digest, text, agrees, head=head, expected=expected)
+        if fault is None and seq in goals and digest != goals[seq]:
+            fault = "rewritten"
         if fault is not None:
-            return Verification(expected - 1, head.hex(), Fault(seq, fault))
+            return Verification(expected - 1, head.hex(), Fault(seq, fault), after)
         head, expected = digest, seq + 1
-    return Verification(expected - 1, head.hex(), None)
+    missing = Fault(expected, "tail") if expected <= max(goals, default=0) else None
+    return Verification(expected - 1, head.hex(), missing, after)
 
 
 def _fault(
     seq: int, digest: bytes, text: bytes, agrees: int, *, head: bytes, expected: int
-) -> Literal["gap", "genesis", "link", "columns"] | None:
+) -> FaultKind | None:
     if seq != expected:
         return "gap"
     if link(head, text) != digest:

@@ -1,4 +1,4 @@
-"""The log: every change's event, linked in the change's own transaction; read, followed, verified."""
+"""The log: every change's event, linked in the change's own transaction; read and followed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from clawguard.checks import check_progress, check_text
+from clawguard.checks import check_text
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds
 from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
-from clawguard.events.chain import Link, Verification, canonical, genesis, link, walk
+from clawguard.events.chain import canonical, genesis, link
 from clawguard.events.entries import Entry
 from clawguard.events.event import Event
 from clawguard.events.signals import EventBus
@@ -23,10 +23,8 @@ from clawguard.store import Row, Store, Transaction
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 CLOCK_TOLERANCE = 5 * SECOND
-_STRETCH = 1_000
-_BEFORE_ALL = -(2**63)  # an entry slipped in below the first shows too
 _MAX_LIMIT = 1_000
 
 
@@ -74,7 +72,7 @@ class LogWriter:
 
 
 class EventLog:
-    """Read, follow and verify the log of one store."""
+    """Write, read and follow the log of one store."""
 
     def __init__(self, store: Store, *, bus: EventBus, issuer: str, new_id: IdFactory) -> None:
         self._store = store
@@ -174,15 +172,6 @@ class EventLog:
 
         return Follower(read, self.wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
 
-    def verify(self, *, progress: Callable[[int], None] | None = None) -> Verification:
-        """Walk the whole log and report the first fault: a gap, a wrong genesis, a broken link or column.
-
-        `progress` is told the number of entries read so far. What was cut off at the end shows only
-        against a count and head that were noted elsewhere.
-        """
-        check_progress(progress)
-        return walk(self._links(progress), start=self._genesis)
-
     def flush(self, timeout: Duration | None = None) -> bool:
         """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
         return self._bus.flush(_seconds(timeout, argument="timeout"))
@@ -193,21 +182,14 @@ class EventLog:
         with self._lock:
             self._news.notify_all()
 
-    def _links(self, progress: Callable[[int], None] | None) -> Iterator[Link]:
-        after = _BEFORE_ALL
-        while rows := self._store.read("event.links", after=after, limit=_STRETCH):
-            yield from rows
-            after = rows[-1][0]
-            if progress is not None:
-                progress(after)
-
     def _event_of_row(self, row: Row) -> Event:
         seq, digest, text, previous = row
+        if previous is None and seq == 1:
+            previous = self._genesis
         try:
-            return Entry(seq, digest, previous or self._genesis, json.loads(text)).event()
+            return Entry(seq, digest, bytes(previous), json.loads(text)).event()
         except (ValueError, KeyError, TypeError):
-            hint = "events.verify() tells where the log was changed"
-            raise StoreUnavailable(f"entry {seq} of the log cannot be read", hint=hint) from None
+            raise _unreadable(seq) from None
 
     def _make_safe(self, seq: int) -> None:
         """Let no event out that a power cut could still take back."""
@@ -287,6 +269,11 @@ class Follower:
         self._after = event.seq
         self._idle_since = time.monotonic()
         return event
+
+
+def _unreadable(seq: int) -> StoreUnavailable:
+    hint = "events.verify() tells where the log was changed"
+    return StoreUnavailable(f"entry {seq} of the log cannot be read", hint=hint)
 
 
 def _seconds(duration: Duration | None, *, argument: str) -> float | None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from clawguard.clock import Duration
-from clawguard.events.log import EventLog
+from clawguard.events.proven import ProvenLog
 from clawguard.events.signals import Receiver, Signals
 from clawguard.events.subscribers import LEASE, Subscribers
 from clawguard.sessions.parts import Parts
@@ -29,8 +29,8 @@ class Opened:
         parts.bus.sender = self
 
     @property
-    def events(self) -> EventLog:
-        """The log: read, follow, verify, flush."""
+    def events(self) -> ProvenLog:
+        """The log: read, follow, flush; verify, checkpoint."""
         return self._parts.log
 
     @property

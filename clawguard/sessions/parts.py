@@ -8,13 +8,15 @@ import os
 import uuid
 from collections.abc import Collection
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
 from clawguard.events.cursors import Bench
-from clawguard.events.log import SCHEMA_VERSION, EventLog
+from clawguard.events.log import SCHEMA_VERSION
+from clawguard.events.proven import ProvenLog
 from clawguard.events.signals import Dispatch, EventBus
 from clawguard.events.subscribers import Servers
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
@@ -23,6 +25,7 @@ from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
+from clawguard.sessions.log_key import ensure_log_key, insert_log_key, load_log_key
 from clawguard.sessions.recorder import Recorder
 from clawguard.store import Store, open_store
 
@@ -46,7 +49,7 @@ class Parts(NamedTuple):
     keychain: Keychain
     lines: Lines
     bus: EventBus
-    log: EventLog
+    log: ProvenLog
     cache: ContextCache
     recorder: Recorder
     endings: Endings
@@ -70,6 +73,7 @@ class Parts(NamedTuple):
         self.bus.flush(_LAST_CALL)
         try:
             self.recorder.flush()
+            self.log.export(last=True)
         except ClawguardError as error:
             _logger.error("what was gathered last could not be written: %s", error)
 
@@ -145,7 +149,10 @@ def _assemble(
     own = audience or known_audience
     ring, policy = load_rules(store, key)
     guard = Guard(issuer=known_issuer, audience=own, audiences={own, *audiences}, ring=ring, policy=policy)
-    log = EventLog(store, bus=bus, issuer=known_issuer, new_id=new_id)
+    if key is not None:
+        ensure_log_key(store, kek=key, now=clock.now())
+    load_key = partial(load_log_key, store, key, issuer=known_issuer)
+    log = ProvenLog(store, bus=bus, issuer=known_issuer, new_id=new_id, clock=clock, load_key=load_key)
 
     def change(*, durable: bool) -> Change:
         return Change(store, log, clock, durable=durable)
@@ -188,6 +195,7 @@ def _found(store: Store, *, issuer: str, audience: str, key: KeyEncryptionKey, n
         tx.run("meta.found", schema_version=SCHEMA_VERSION, issuer=issuer, audience=audience, now=now)
         insert_key(tx, first, kek=key, state="active", now=now)
         insert_key(tx, following, kek=key, state="next", now=now + 1)
+        insert_log_key(tx, kek=key, now=now)
 
 
 def _check_fit(issuer: str | None, known_issuer: str, audience: str | None, known_audience: str) -> None:

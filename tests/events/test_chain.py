@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import rfc8785
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawguard import InvalidArgument
-from clawguard.events.chain import canonical, genesis, link, walk
+from clawguard.events.chain import FaultKind, Place, canonical, genesis, link, walk
 
 SAFE = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -62,7 +62,7 @@ def chain_of(texts: list[str], start: bytes = START) -> Links:
 
 
 def fault_of(links: Links) -> tuple[int, str] | None:
-    found = walk(links, start=START)
+    found = walk(links, start=Place(0, START))
     assert bool(found) is (found.fault is None)
     return None if found.fault is None else (found.fault.seq, found.fault.kind)
 
@@ -74,7 +74,7 @@ CHAINS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
 
 @given(CHAINS)
 def test_an_honest_chain_holds(links: Links) -> None:
-    found = walk(links, start=START)
+    found = walk(links, start=Place(0, START))
     assert (found.count, found.head, found.fault) == (len(links), links[-1][1].hex(), None)
 
 
@@ -93,11 +93,26 @@ def test_any_change_is_named_at_the_first_entry_it_touches(links: Links, data: s
     assert fault_of(doubled) == (seq, "gap")
 
 
+@given(CHAINS, st.data())
+def test_what_was_signed_finds_a_rewrite_and_a_truncation(links: Links, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, len(links)))
+    goals = {size: links[size - 1][1]}
+    at = data.draw(st.integers(0, len(links) - 1))
+    texts = [text.decode() for _, _, text, _ in links]
+    rewritten = chain_of([*texts[:at], texts[at] + "x", *texts[at + 1 :]])
+    found = walk(rewritten, start=Place(0, START), goals=goals).fault
+    assert found == ((size, "rewritten") if at < size else None)
+    found = walk(links[:at], start=Place(0, START), goals=goals).fault
+    assert found == ((at + 1, "tail") if at < size else None)
+    rest = walk(links[at:], start=Place(*([(0, START), *[each[:2] for each in links]][at])), goals={})
+    assert (rest.fault, rest.after, rest.count) == (None, at, len(links))
+
+
 def test_the_chain_of_another_issuer_is_no_chain_of_ours() -> None:
     assert fault_of(chain_of(["a", "b"], genesis("urn:other"))) == (1, "genesis")
 
 
-@pytest.mark.parametrize("kind", ["gap", "genesis", "link", "columns"])
+@pytest.mark.parametrize("kind", get_args(FaultKind))
 def test_a_fault_is_told_in_a_sentence(kind: Any) -> None:
     from clawguard.events.chain import Fault
 

@@ -117,6 +117,27 @@ def test_a_manager_that_was_overtaken_lets_nobody_in(path: Path) -> None:
             manager.validate(made.token)
 
 
+def test_a_filled_database_of_the_schema_before_logs_had_a_key_is_upgraded_with_its_log(path: Path) -> None:
+    with open_manager(path) as manager:
+        made = manager.create("a", scopes="x")
+        manager.revoke(manager.create("b", scopes="x"))
+        before = manager.events.read()
+    with raw(path) as database:
+        database.execute("DROP TABLE log_keys")
+        database.execute("DROP INDEX events_archived")
+        database.execute("DELETE FROM migrations WHERE number >= 4")
+        database.execute("UPDATE meta SET schema_version = 3")
+        database.execute("PRAGMA user_version = 3")
+    with Verifier.open(path, clock=FakeClock()) as verifier:
+        assert verifier.events.verify().count == 3
+        with pytest.raises(ConfigError, match="no key yet"):
+            verifier.events.verify("a checkpoint")
+    with open_manager(path) as manager:
+        assert manager.events.read() == before
+        assert manager.validate(made.token).session_id == made.id
+        assert manager.events.verify(manager.events.checkpoint()).count == 3
+
+
 # the steps by themselves
 
 

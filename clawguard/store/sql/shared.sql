@@ -432,6 +432,15 @@ e.cause_id = :cause_id
 -- The last entry.
 SELECT seq, hash, at FROM events ORDER BY seq DESC LIMIT 1;
 
+-- name: log_key.get
+-- The key that signs checkpoints of the log.
+SELECT kid, public_jwk, sealed FROM log_keys WHERE id = 1;
+
+-- name: log_key.insert
+-- The first process to come makes it, and none ever takes it away.
+INSERT INTO log_keys (id, kid, public_jwk, sealed, created_at)
+VALUES (1, :kid, :public_jwk, :sealed, :now) ON CONFLICT (id) DO NOTHING;
+
 -- name: event.hash
 -- The hash of one entry.
 SELECT hash FROM events WHERE seq = :seq;

@@ -44,4 +44,4 @@ SELECT seq, hash, CAST(body AS BLOB), CASE WHEN json_valid(body) THEN
     type IS json_extract(body, '$.type') AND at IS json_extract(body, '$.at')
     AND session_id IS json_extract(body, '$.session_id') AND cause_id IS json_extract(body, '$.cause_id')
     ELSE 0 END
-FROM events WHERE seq > :after ORDER BY seq LIMIT :limit;
+FROM events WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :limit;
