@@ -14,6 +14,7 @@ ClawguardError
 ├── KeyInUse                     a live session holds the key: session_id
 ├── LimitReached                 the agent has as many live sessions as it may: limit
 ├── InvalidArgument              (also a ValueError) which argument and why
+│   └── EventsArchived           asked for events that are in an archive by now: until
 ├── ConfigError                  files, keys or settings are not as they must be
 ├── ClockError                   the clock stands below what the log has seen
 └── StoreUnavailable             the store did not answer; access is denied
@@ -32,6 +33,7 @@ __all__ = [
     "ClockError",
     "ConfigError",
     "DelegationRefused",
+    "EventsArchived",
     "InsufficientScope",
     "InvalidArgument",
     "InvalidProof",
@@ -232,6 +234,20 @@ class InvalidArgument(ClawguardError, ValueError):
     def __init__(self, argument: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{argument}: {message}", hint=hint)
         self.argument = argument
+
+
+class EventsArchived(InvalidArgument):
+    """Refuse to read from before `until`, the last entry that was archived: nothing is passed over."""
+
+    code = "events_archived"
+
+    def __init__(self, until: int) -> None:
+        super().__init__(
+            "after",
+            f"the events up to {until} were archived",
+            hint=f"read them in their archive, and the others with after={until}",
+        )
+        self.until = until
 
 
 class ConfigError(ClawguardError):

@@ -15,6 +15,7 @@ from clawguard.errors import (
     ClawguardError,
     ConfigError,
     DelegationRefused,
+    EventsArchived,
     InsufficientScope,
     InvalidArgument,
     InvalidProof,
@@ -41,6 +42,7 @@ EXAMPLES: list[ClawguardError] = [
     SessionNotFound("0190"),
     KeyInUse("telegram", "0190"),
     InvalidArgument("ttl", "must be positive", hint="try 900"),
+    EventsArchived(7),
     ConfigError("wrong mode", hint="chmod 600"),
     StoreBusy("locked"),
 ]

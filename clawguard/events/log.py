@@ -12,8 +12,9 @@ from typing import Any
 
 from clawguard.checks import check_text
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds
-from clawguard.errors import ClockError, InvalidArgument, StoreUnavailable, StoreUpgraded
-from clawguard.events.chain import canonical, genesis, link
+from clawguard.errors import ClockError, EventsArchived, InvalidArgument, StoreUnavailable, StoreUpgraded
+from clawguard.events.archives import cut_of
+from clawguard.events.chain import Place, canonical, genesis, link
 from clawguard.events.entries import Entry
 from clawguard.events.event import Event
 from clawguard.events.signals import EventBus
@@ -134,14 +135,18 @@ class EventLog:
         """Return the events after a number, in order, at most `limit` (1 to 1,000).
 
         None of them is given out before a power-safe commit stands behind it. What concerns the whole
-        database, such as its keys, is of no workspace.
+        database, such as its keys, is of no workspace. Raises EventsArchived where some that come after
+        that number were archived.
         """
         _check_read(after=after, limit=limit)
         filters, params = _filters(types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id)
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
             self._make_safe(rows[-1][0])
-        return [self._event_of_row(row) for row in rows]
+        cut = self._cut()  # after the page: what was removed meanwhile shows
+        if after < cut.seq:
+            raise EventsArchived(cut.seq)
+        return [self._event_of_row(row, cut) for row in rows]
 
     def follow(
         self,
@@ -182,10 +187,19 @@ class EventLog:
         with self._lock:
             self._news.notify_all()
 
-    def _event_of_row(self, row: Row) -> Event:
+    def _cut(self) -> Place:
+        """Return where the log begins here: what came before was archived."""
+        for seq, body in self._store.read("event.cut"):
+            cut = cut_of(body)
+            if cut is None:
+                raise _unreadable(seq)
+            return cut.place
+        return Place(0, self._genesis)
+
+    def _event_of_row(self, row: Row, cut: Place) -> Event:
         seq, digest, text, previous = row
-        if previous is None and seq == 1:
-            previous = self._genesis
+        if previous is None and seq == cut.seq + 1:
+            previous = cut.head
         try:
             return Entry(seq, digest, bytes(previous), json.loads(text)).event()
         except (ValueError, KeyError, TypeError):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from clawguard.checks import check_progress
 from clawguard.clock import Clock, Duration, IdFactory
 from clawguard.errors import ConfigError, InvalidArgument, StoreUnavailable
-from clawguard.events.chain import Link, Place, Verification, walk
+from clawguard.events.archives import cut_of
+from clawguard.events.chain import Fault, Link, Place, Verification, walk
 from clawguard.events.checkpoints import Checkpoint, origin_of, read_checkpoint, sign_checkpoint
 from clawguard.events.exports import Export, Target, last_exported
 from clawguard.events.log import EventLog
@@ -115,7 +116,7 @@ class ProvenLog(EventLog):
         By itself the chain shows a gap, a wrong genesis, a broken link or column. With a checkpoint that was
         kept elsewhere (its text) it also shows what is missing at the end and what was rewritten with all
         later hashes. `key` is the vkey to go by instead of the one in the database. A checkpoint that is
-        forged, altered or of another log is InvalidArgument.
+        forged, altered or of another log is InvalidArgument. What was archived is verified in its archive.
         """
         check_progress(progress)
         trusted = None if key is None and checkpoint is None else self._trusted(key)
@@ -123,7 +124,7 @@ class ProvenLog(EventLog):
         if checkpoint is not None and trusted is not None:
             wanted = read_checkpoint(checkpoint, trusted)
             goals[wanted.size] = bytes.fromhex(wanted.head)
-        return self._walk(goals, progress=progress)
+        return self._walk(goals, trusted, progress=progress)
 
     # keys and places
 
@@ -158,17 +159,39 @@ class ProvenLog(EventLog):
             raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
         return Place(rows[0][0], rows[0][1]) if rows else Place(0, self._genesis)
 
+    def _start(self, trusted: NoteKey | None) -> Place | Fault:
+        """Return where the log begins here, as it is proven."""
+        for seq, body in self._store.read("event.cut"):
+            cut = cut_of(body)
+            if cut is None or not cut.holds(trusted or self._trusted(None)):
+                return Fault(seq, "cut")
+            return cut.place
+        return Place(0, self._genesis)
+
     # walking
 
     def _walk(
         self,
         goals: dict[int, bytes],
+        trusted: NoteKey | None,
         *,
         base: Place | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Verification:
-        begin = base or Place(0, self._genesis)
-        return walk(self._links(begin.seq, progress), start=begin, goals=goals)
+        while True:
+            start = self._start(trusted)
+            if isinstance(start, Fault):
+                return Verification(0, self._genesis.hex(), start)
+            if goals and min(goals) < start.seq:
+                raise InvalidArgument(
+                    "checkpoint",
+                    f"is of the log at {min(goals)}, and the events up to {start.seq} were archived",
+                    hint="hold it against the archive: clawguard.events.archives.verify_archive",
+                )
+            begin = max(start, base or start)
+            found = walk(self._links(begin.seq, progress), start=begin, goals=goals)
+            if found or self._cut().seq == start.seq:  # else they were archived under way
+                return found
 
     def _links(
         self, after: int, progress: Callable[[int], None] | None, *, until: int = 2**63 - 1
@@ -185,7 +208,7 @@ class ProvenLog(EventLog):
         base = self._signed
         if base is None:
             return
-        found = self._walk({place.seq: place.head}, base=base)
+        found = self._walk({place.seq: place.head}, None, base=base)
         if place.seq < base.seq or not found:
             raise StoreUnavailable(
                 f"the log does not go on from its last checkpoint, at {base.seq}: nothing was signed",

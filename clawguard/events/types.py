@@ -23,6 +23,7 @@ EVENT_TYPES = (
     "token.rejected",
     "token.reuse_detected",
     "key.rotated",
+    "log.archived",
     "subscriber.failed",
     "subscriber.parked",
 )

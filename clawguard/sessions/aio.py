@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
-from clawguard.events.proven import ProvenLog
+from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
 from clawguard.events.subscribers import LEASE, Subscribers
 from clawguard.guard import KekSource, Policy, PolicySource
@@ -149,7 +149,7 @@ class _AsyncOpened:
     _plain: SessionManager | Verifier
 
     @property
-    def events(self) -> ProvenLog:
+    def events(self) -> AuditLog:
         """The log; `follow` is an async iterator too."""
         return self._plain.events
 

@@ -59,7 +59,7 @@ class SessionManager(Validation):
         self.agents = Agents(parts, self._switches)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
         forget = partial(forget_proofs, parts)
-        self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget, parts.log.export)
+        self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget, parts.log.upkeep)
         super().__init__(parts, (*self._upkeep, self._endings.sweep), every=sweep_every)
 
     @classmethod

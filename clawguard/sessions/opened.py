@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from clawguard.clock import Duration
-from clawguard.events.proven import ProvenLog
+from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Receiver, Signals
 from clawguard.events.subscribers import LEASE, Subscribers
 from clawguard.sessions.parts import Parts
@@ -29,8 +29,8 @@ class Opened:
         parts.bus.sender = self
 
     @property
-    def events(self) -> ProvenLog:
-        """The log: read, follow, flush; verify, checkpoint."""
+    def events(self) -> AuditLog:
+        """The log: read, follow, flush; verify, checkpoint, archive."""
         return self._parts.log
 
     @property

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from clawguard.checks import check_text
 from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
+from clawguard.events.audit import AuditLog
 from clawguard.events.cursors import Bench
 from clawguard.events.log import SCHEMA_VERSION
-from clawguard.events.proven import ProvenLog
 from clawguard.events.signals import Dispatch, EventBus
 from clawguard.events.subscribers import Servers
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
@@ -49,7 +49,7 @@ class Parts(NamedTuple):
     keychain: Keychain
     lines: Lines
     bus: EventBus
-    log: ProvenLog
+    log: AuditLog
     cache: ContextCache
     recorder: Recorder
     endings: Endings
@@ -152,7 +152,7 @@ def _assemble(
     if key is not None:
         ensure_log_key(store, kek=key, now=clock.now())
     load_key = partial(load_log_key, store, key, issuer=known_issuer)
-    log = ProvenLog(store, bus=bus, issuer=known_issuer, new_id=new_id, clock=clock, load_key=load_key)
+    log = AuditLog(store, bus=bus, issuer=known_issuer, new_id=new_id, clock=clock, load_key=load_key)
 
     def change(*, durable: bool) -> Change:
         return Change(store, log, clock, durable=durable)

@@ -12,7 +12,7 @@ import sqlite3
 import struct
 import zlib
 
-from clawguard.errors import ConfigError
+from clawguard.errors import ConfigError, StoreUnavailable
 from clawguard.store.catalog import Catalog
 from clawguard.store.writer_queue import WriterQueue
 
@@ -39,19 +39,33 @@ class Marker:
 
     def check(self) -> None:
         """Raise ConfigError where the log lacks the marked entry, or has another one in its place."""
-        identity = self._identity()
-        marked = _read(self._queue.noted(at=_place(identity), size=_SIZE)) if identity else None
-        if marked is None or marked[0] != identity:
-            return  # no mark, or that of another database which was here
-        _, seq, digest = marked
-        entry = self._connection.execute(self._catalog["event.hash"].sql, (seq,)).fetchone()
-        if entry is None or entry[0][:8] != digest:
+        if not self._is_met():
             raise ConfigError(
                 f"{self._name} is an older copy of the database that was in use here, or one that went on "
                 "elsewhere: sessions that have ended may live again in it",
                 hint="put the newest file back; or, to go on with this one, stop every process, remove "
                 f"{self._name}-lock and end every session: revoke_where(everything=True) in each workspace",
             )
+
+    def outlast(self) -> None:
+        """Look, before a transaction commits that removed entries, whether the marked one stays.
+
+        The mark must be on the disk first: else power loss could leave one that names a removed entry. Raises
+        StoreUnavailable, and then the transaction must not commit.
+        """
+        if not self._is_met():
+            raise StoreUnavailable("the entry that the lock file names would be removed")
+        self._queue.sync_notes()
+
+    def _is_met(self) -> bool:
+        """Tell whether the log has the marked entry; it has where there is no mark of this database."""
+        identity = self._identity()
+        marked = _read(self._queue.noted(at=_place(identity), size=_SIZE)) if identity else None
+        if marked is None or marked[0] != identity:
+            return True  # no mark, or that of another database which was here
+        _, seq, digest = marked
+        entry = self._connection.execute(self._catalog["event.hash"].sql, (seq,)).fetchone()
+        return entry is not None and entry[0][:8] == digest
 
     def note(self, seq: int, digest: bytes) -> None:
         """Mark an entry, given with its hash: the last one of a power-safe transaction that has committed."""

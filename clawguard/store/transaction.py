@@ -21,6 +21,7 @@ __all__ = ["CHECKPOINT_EVERY", "SQLiteTransaction"]
 _logger = logging.getLogger("clawguard.store")
 
 CHECKPOINT_EVERY = 256
+_WATCHED = frozenset({"event.mark", "event.remove"})
 _ROWS_A_COMMIT = 5  # a commit of many rows counts for more, so that the log stays small under a sweep
 
 
@@ -37,6 +38,7 @@ class SQLiteTransaction:
         "_durable",
         "_entry",
         "_is_spoilt",
+        "_removes",
         "_store",
     )
 
@@ -47,6 +49,7 @@ class SQLiteTransaction:
         self._action: Callable[[], None] | None = None
         self._entry: Sequence[Any] | None = None
         self._is_spoilt = False
+        self._removes = False
 
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
@@ -107,7 +110,15 @@ class SQLiteTransaction:
             rows: list[Row] = cursor.fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from None
+        if name in _WATCHED:
+            self._watch(name, rows)
         return rows
+
+    def _watch(self, name: str, rows: list[Row]) -> None:
+        if name == "event.remove":
+            self._removes = True
+        elif rows:
+            self._entry = rows[0]
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
         """Run a named statement for each row: see `Transaction.run_many`."""
@@ -124,7 +135,12 @@ class SQLiteTransaction:
 
     def _commit(self) -> None:
         try:
+            if self._removes:
+                self._store._marker.outlast()
             self._connection.execute("COMMIT")
+        except StoreUnavailable:
+            self._roll_back()
+            raise
         except sqlite3.Error as error:
             failure = self._failed(error, committing=True)
             self._roll_back()

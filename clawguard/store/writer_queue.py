@@ -111,6 +111,10 @@ class WriterQueue:
         """Return what is noted there, or what there is of it; the lock must be held."""
         return os.pread(self._fd, size, at)
 
+    def sync_notes(self) -> None:
+        """Make what is noted survive power loss; the lock must be held."""
+        os.fsync(self._fd)
+
     def _write_counter(self, count: int) -> None:
         os.pwrite(self._fd, count.to_bytes(_COUNTER_BYTES), 0)
 

@@ -116,11 +116,12 @@ def test_a_verifier_signs_nothing(path: Path) -> None:
         for call in (
             verifier.events.checkpoint,
             lambda: verifier.events.checkpoints(print),
+            lambda: verifier.events.archive(FakeClock().datetime, "a"),
         ):
             with pytest.raises(ConfigError, match="public keys only"):
                 call()
         assert verifier.events.verify(manager.events.checkpoint())
-        verifier.events.export()
+        verifier.events.upkeep()
 
 
 def test_a_log_that_was_begun_without_a_key_gets_one_from_the_next_manager(path: Path) -> None:

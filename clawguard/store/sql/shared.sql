@@ -432,6 +432,22 @@ e.cause_id = :cause_id
 -- The last entry.
 SELECT seq, hash, at FROM events ORDER BY seq DESC LIMIT 1;
 
+-- name: event.first
+-- The number of the first entry.
+SELECT seq FROM events ORDER BY seq LIMIT 1;
+
+-- name: event.first_since
+-- The first entry after a number that is not older than a moment.
+SELECT seq FROM events WHERE seq > :after AND at >= :at ORDER BY seq LIMIT 1;
+
+-- name: event.mark
+-- The last entry: once this transaction has committed, power-safe, the lock file names it.
+SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1;
+
+-- name: event.slowest_cursor
+-- The subscriber that is furthest behind, and the last number it has dealt with: no archive may pass it. None yet.
+SELECT name, seq FROM (SELECT NULL AS name, NULL AS seq) AS cursors WHERE name IS NOT NULL ORDER BY seq LIMIT 1;
+
 -- name: log_key.get
 -- The key that signs checkpoints of the log.
 SELECT kid, public_jwk, sealed FROM log_keys WHERE id = 1;

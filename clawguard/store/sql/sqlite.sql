@@ -45,3 +45,13 @@ SELECT seq, hash, CAST(body AS BLOB), CASE WHEN json_valid(body) THEN
     AND session_id IS json_extract(body, '$.session_id') AND cause_id IS json_extract(body, '$.cause_id')
     ELSE 0 END
 FROM events WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :limit;
+
+-- name: event.cut
+-- The last event that tells of an archive, by its small index.
+SELECT seq, body FROM events INDEXED BY events_archived WHERE type = 'log.archived' ORDER BY seq DESC LIMIT 1;
+
+-- name: event.remove
+-- Remove a batch of archived entries, the oldest first, and never the last of all.
+DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= :until ORDER BY seq LIMIT :limit)
+    AND seq < (SELECT max(seq) FROM events)
+RETURNING seq;
