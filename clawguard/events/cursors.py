@@ -10,10 +10,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
-from clawguard.clock import Clock
+from clawguard.clock import SECOND, Clock
 from clawguard.errors import InvalidArgument, StoreBusy
+from clawguard.events.audit import AuditLog
 from clawguard.events.event import Event
-from clawguard.events.log import EventLog, LogWriter
+from clawguard.events.log import LogWriter
 from clawguard.events.signals import EventBus
 from clawguard.store import Store, Transaction
 
@@ -28,6 +29,9 @@ class Change(Protocol):
     now: int
 
 
+_CATCH_UP_EVERY = 60 * SECOND
+_FAR_AHEAD = 1_000
+
 Changes = Callable[..., AbstractContextManager[Change]]
 
 
@@ -35,7 +39,7 @@ class Bench(NamedTuple):
     """Hold what cursors and those who serve them work with."""
 
     store: Store
-    log: EventLog
+    log: AuditLog
     bus: EventBus
     change: Changes
     clock: Clock
@@ -71,6 +75,7 @@ class Cursor:
         self.leased_until = 0
         self._store, self._log, self._change, self._clock = bench.store, bench.log, bench.change, bench.clock
         self._scanned = 0
+        self._next_catch_up = 0
 
     def __repr__(self) -> str:
         return f"Cursor({self.name!r})"
@@ -83,7 +88,10 @@ class Cursor:
         lease = self.lease()
         if lease is None:
             raise StoreBusy(f"another process serves {self.name!r}", hint="call again when it has stopped")
-        return self.read(lease.position, limit=limit)
+        events = self.read(lease.position, limit=limit)
+        if not events:
+            self.catch_up(lease.position)
+        return events
 
     def move(self, event: Event) -> None:
         """Say that everything up to an event has been dealt with; further back than that changes nothing.
@@ -104,10 +112,15 @@ class Cursor:
 
     def standing(self) -> Standing:
         """Return how the subscriber stands; InvalidArgument where it was removed."""
+        found = self.find()
+        if found is None:
+            raise InvalidArgument("name", f"the subscriber {self.name!r} was removed", hint="make it anew")
+        return found
+
+    def find(self) -> Standing | None:
+        """Return how the subscriber stands, or None where it was removed."""
         rows = self._store.read("cursor.get", name=self.name)
-        if not rows:
-            raise InvalidArgument("name", f"there is no subscriber {self.name!r} any more")
-        return Standing(*rows[0])
+        return Standing(*rows[0]) if rows else None
 
     def is_free(self, standing: Standing) -> bool:
         """Tell whether nobody else holds the lease."""
@@ -132,6 +145,15 @@ class Cursor:
         if not events:
             self._scanned = max(after, head)
         return events
+
+    def catch_up(self, position: int) -> bool:
+        """Move past what is not for this subscriber, once in a while: else no archive could pass it."""
+        ahead, now = self._scanned - position, self._clock.now()
+        if ahead <= 0 or (ahead < _FAR_AHEAD and now < self._next_catch_up):
+            return False
+        self._next_catch_up = now + _CATCH_UP_EVERY
+        lease = self.lease()
+        return lease is not None and lease.position == position and self.advance(position, self._scanned)
 
     def advance(self, before: int, position: int) -> bool:
         """Move from one position to another; False where the lease or the position is another's by now."""

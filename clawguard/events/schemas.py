@@ -216,6 +216,19 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
             narrowed={"cause": {"const": "key"}},
         ),
     ),
+    "log.archived": (
+        Shape(
+            "Old events were moved into a file; the log goes on from where they ended.",
+            always=(),
+            data={
+                "seq": _count("The number of the last event in the file."),
+                "hash": _matching(_SHA256, "That event's hash."),
+                "sha256": _matching(_SHA256, "SHA-256 of the file."),
+                "note": {"type": "string", "description": "A signed note of that (C2SP tlog-checkpoint)."},
+                "file": _text("The file's name."),
+            },
+        ),
+    ),
     "subscriber.failed": (
         Shape(
             "A live receiver failed, or was too slow (`overflow`); counted, and written once a minute.",

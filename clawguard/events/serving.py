@@ -9,8 +9,8 @@ import threading
 from typing import Any
 
 from clawguard.clock import SECOND
-from clawguard.errors import ClawguardError, InvalidArgument
-from clawguard.events.cursors import Bench, Change, Cursor, Lease
+from clawguard.errors import ClawguardError
+from clawguard.events.cursors import Bench, Change, Cursor, Lease, Standing
 from clawguard.events.event import Event
 from clawguard.events.signals import Receiver, name_of
 
@@ -51,10 +51,11 @@ class Server:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                rest = 0.0 if self._serve() else self._time_to_wait()
-            except InvalidArgument:
-                _logger.warning("the subscriber %s was removed", self.cursor.name)
-                return
+                standing = self.cursor.find()
+                if standing is None:
+                    _logger.warning("the subscriber %s was removed", self.cursor.name)
+                    return
+                rest = 0.0 if self._serve(standing) else self._time_to_wait(standing)
             except ClawguardError as error:
                 if self._stopped:
                     return
@@ -64,8 +65,8 @@ class Server:
                 self._bench.log.wait(rest)
         self._let_go()
 
-    def _time_to_wait(self) -> float:
-        due = (self.cursor.standing().next_try_at - self._bench.clock.now()) / SECOND
+    def _time_to_wait(self, standing: Standing) -> float:
+        due = (standing.next_try_at - self._bench.clock.now()) / SECOND
         return min(_LOOK_AGAIN, due) if due > 0 else _LOOK_AGAIN
 
     def _let_go(self) -> None:
@@ -75,9 +76,8 @@ class Server:
         except ClawguardError:
             return  # the lease ends by itself
 
-    def _serve(self) -> bool:
+    def _serve(self, standing: Standing) -> bool:
         """Do one round; False where there was nothing to do, or it is not this process's turn."""
-        standing = self.cursor.standing()
         now = self._bench.clock.now()
         if not self.cursor.is_free(standing):
             return False
@@ -87,7 +87,7 @@ class Server:
             return False
         events = self.cursor.read(standing.position, limit=_BATCH)
         if not events:
-            return False
+            return self.cursor.catch_up(standing.position)
         lease = self.cursor.lease()
         return lease is not None and (lease.position != standing.position or self._give(lease, events))
 

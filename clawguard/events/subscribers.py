@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from clawguard.checks import check_text
 from clawguard.clock import Duration, IdFactory, microseconds, to_datetime
-from clawguard.errors import InvalidArgument
+from clawguard.errors import EventsArchived, InvalidArgument
 from clawguard.events.cursors import Bench, Cursor
 from clawguard.events.serving import Server
 from clawguard.events.signals import Receiver
@@ -107,10 +107,13 @@ class Servers:
         length = microseconds(lease, argument="lease")
         if after is not None and (isinstance(after, bool) or not isinstance(after, int) or after < 0):
             raise InvalidArgument("after", "must be the number of an event, 0 or None")
+        cursor = self._cursor(name, pattern, lease=length)
         position = self.bench.log.last()[0] if after is None else after
+        if position < self.bench.log.archived and cursor.find() is None:
+            raise EventsArchived(self.bench.log.archived)
         with self.bench.change(durable=False) as change:
             change.tx.run("cursor.insert", name=name, pattern=pattern, position=position, now=change.now)
-        return self._cursor(name, pattern, lease=length)
+        return cursor
 
     def _cursor(self, name: str, pattern: str, *, lease: int) -> Cursor:
         owner = self._new_id(self.bench.clock.now())

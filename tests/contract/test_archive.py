@@ -25,7 +25,6 @@ from clawguard import (
 )
 from clawguard.errors import EventsArchived
 from clawguard.events.archives import Archive, verify_archive
-from clawguard.store.sqlite import SQLiteStore
 from tests.clocks import FakeClock
 from tests.contract.test_proof import fill, without_mark
 from tests.events import notes
@@ -203,12 +202,9 @@ def test_a_checkpoint_before_the_cut_is_held_against_the_archive(
 
 def behind(manager: SessionManager, *cursors: tuple[str, int]) -> None:
     """Let subscribers stand where they are said to."""
-    store = manager._parts.store
-    assert isinstance(store, SQLiteStore)
-    statement = store._catalog["event.slowest_cursor"]
-    values = " UNION ALL ".join(f"SELECT '{name}' AS name, {seq} AS seq" for name, seq in cursors)
-    changed = type(statement)(statement.name, f"SELECT name, seq FROM ({values}) ORDER BY seq LIMIT 1", ())
-    store._catalog._statements["event.slowest_cursor"] = changed
+    for name, seq in cursors:
+        manager.subscribers.remove(name)
+        manager.subscribers.cursor(name, after=seq)
 
 
 def test_no_archive_passes_the_slowest_subscriber(

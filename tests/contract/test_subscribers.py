@@ -14,6 +14,7 @@ import pytest
 
 from clawguard import Event, InvalidArgument, SessionManager, StoreBusy, Verifier
 from clawguard.clock import SystemClock
+from clawguard.errors import EventsArchived
 from clawguard.events import serving
 from tests.clocks import FakeClock
 from tests.openers import KEK, open_manager
@@ -107,6 +108,40 @@ def test_only_what_fits_the_pattern_is_heard(manager: SessionManager) -> None:
     manager.revoke(last)
     until(lambda: heard)
     assert [event.type for event in heard] == ["session.expired"]
+
+
+def test_what_does_not_concern_a_subscriber_is_passed_once_in_a_while(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    manager.on("key.rotated", print, durable="keys")
+    until(lambda: position(manager, "keys") == 0 and made(manager, 1))
+    until(lambda: position(manager, "keys") > 0)
+    seen = position(manager, "keys")
+    made(manager, 2)
+    clock.advance(61)
+    until(lambda: position(manager, "keys") == seen + 2)
+    cursor = manager.subscribers.cursor("poller", "key.rotated", after=0)
+    assert cursor.take() == []
+    assert position(manager, "poller") == manager.events.last()[0]
+
+
+def test_nothing_is_subscribed_from_before_what_was_archived(
+    manager: SessionManager, clock: FakeClock, tmp_path: Path
+) -> None:
+    made(manager, 3)
+    manager.subscribers.cursor("poller", after=2)
+    clock.advance(1)
+    made(manager, 1)
+    with pytest.raises(InvalidArgument, match="poller"):
+        manager.events.archive(clock.datetime, tmp_path / "log")
+    cursor = manager.subscribers.cursor("poller")
+    cursor.move(cursor.take()[-1])
+    manager.events.archive(clock.datetime, tmp_path / "log")
+    for after in (0, 2):
+        with pytest.raises(EventsArchived):
+            manager.on("*", print, durable="late", after=after)
+    assert manager.subscribers.cursor("poller", after=0)  # it has its place
+    assert manager.subscribers.cursor("late", after=3).take()
 
 
 def test_a_failing_receiver_is_tried_again_and_nothing_overtakes(real: SessionManager) -> None:

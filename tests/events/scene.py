@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -48,7 +50,7 @@ class Scene:
                 part()
                 manager.prune_expired()
                 manager._parts.recorder.flush()
-            return manager.events.read(limit=1_000)
+            return self.archive()
 
     def issue(self) -> None:
         manager = self.manager
@@ -119,6 +121,16 @@ class Scene:
         self.manager.sessions.purge(3_600)
         while not self.manager.subscribers.parked("broken"):
             time.sleep(0.005)
+        self.manager.subscribers.remove("broken")
+
+    def archive(self) -> list[Event]:
+        """Move the log into a file, and return all there was of it."""
+        log = self.manager.events
+        before = log.read(limit=1_000)
+        self.clock.advance(1)
+        with TemporaryDirectory() as folder:
+            log.archive(self.clock.datetime, Path(folder) / "log = 1.ndjson")
+        return [*before, *(each for each in log.read(after=log.archived) if each.seq > before[-1].seq)]
 
 
 def _fail(event: Event) -> None:

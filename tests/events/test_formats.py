@@ -45,6 +45,7 @@ ACTIVITIES = {
     "key.rotated": {300403},
     "subscriber.failed": {300499},
     "subscriber.parked": {300499},
+    "log.archived": {300499},
 }
 
 

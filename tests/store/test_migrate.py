@@ -125,9 +125,9 @@ def test_a_filled_database_of_the_schema_before_logs_had_a_key_is_upgraded_with_
     with raw(path) as database:
         database.execute("DROP TABLE log_keys")
         database.execute("DROP INDEX events_archived")
-        database.execute("DELETE FROM migrations WHERE number >= 4")
-        database.execute("UPDATE meta SET schema_version = 3")
-        database.execute("PRAGMA user_version = 3")
+        database.execute("DELETE FROM migrations WHERE number >= 5")
+        database.execute("UPDATE meta SET schema_version = 4")
+        database.execute("PRAGMA user_version = 4")
     with Verifier.open(path, clock=FakeClock()) as verifier:
         assert verifier.events.verify().count == 3
         with pytest.raises(ConfigError, match="no key yet"):

@@ -26,6 +26,7 @@ _BY_TYPE = {
     "key.rotated": LOW,
     "subscriber.failed": MEDIUM,
     "subscriber.parked": HIGH,
+    "log.archived": LOW,
 }
 _BY_CAUSE = {"revoked": LOW, "invalidated": LOW, "agent": MEDIUM, "reuse": HIGH, "key": HIGH}
 _FAILED = frozenset(

@@ -51,6 +51,7 @@ _ACTIVITIES = {
     "key.rotated": _Activity(_ENTITY_MANAGEMENT, 3, "Update"),
     "subscriber.failed": _Activity(_ENTITY_MANAGEMENT, _OTHER),
     "subscriber.parked": _Activity(_ENTITY_MANAGEMENT, _OTHER),
+    "log.archived": _Activity(_ENTITY_MANAGEMENT, _OTHER),
 }
 _DELEGATED = _Activity(_AUTHENTICATION, 4, "Service Ticket Request")
 _OF_THE_HOST = _Activity(_ENTITY_MANAGEMENT, _OTHER)
@@ -162,6 +163,8 @@ def _management(event: Event, _source: str) -> dict[str, Any]:
         entity = _entity("agent", event.agent_id)
     elif event.type == "subscriber.failed":
         entity = _entity("event receiver", data.get("receiver"), name="unknown")
+    elif event.type == "log.archived":
+        entity = _entity("archive", data.get("file"))
     elif event.type == "subscriber.parked":
         entity = _entity("subscriber", data.get("subscriber"))
     else:

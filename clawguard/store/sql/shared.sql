@@ -445,8 +445,8 @@ SELECT seq FROM events WHERE seq > :after AND at >= :at ORDER BY seq LIMIT 1;
 SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1;
 
 -- name: event.slowest_cursor
--- The subscriber that is furthest behind, and the last number it has dealt with: no archive may pass it. None yet.
-SELECT name, seq FROM (SELECT NULL AS name, NULL AS seq) AS cursors WHERE name IS NOT NULL ORDER BY seq LIMIT 1;
+-- The subscriber that is furthest behind, and the last number it has dealt with: no archive may pass it.
+SELECT name, position FROM event_cursors ORDER BY position LIMIT 1;
 
 -- name: log_key.get
 -- The key that signs checkpoints of the log.
