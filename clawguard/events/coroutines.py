@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-__all__ = ["CoroutineRunner"]
+__all__ = ["CoroutineRunner", "LoopEnded"]
+
+_LOOK_AGAIN = 0.1  # seconds
 
 _Key = tuple[int, int]
 _Work = tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]
@@ -21,6 +23,10 @@ class _Line(NamedTuple):
 
     loop: asyncio.AbstractEventLoop
     waiting: deque[_Work]
+
+
+class LoopEnded(Exception):
+    """An event loop ended with work on it: no fault of the work's."""
 
 
 class CoroutineRunner:
@@ -53,15 +59,30 @@ class CoroutineRunner:
             line.waiting.append((work, failed))
             return True
 
-    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Run a coroutine beside the lines; whoever gave it waits for it."""
+    def wait_for(self, work: Awaitable[Any], check: Callable[[], None]) -> None:
+        """Run what an async receiver returned, and wait for its end; raise what it raised, or `check` does.
+
+        Raises LoopEnded where its loop ended first.
+        """
         with self._lock:
             loop = self._loop()
         try:
-            return asyncio.run_coroutine_threadsafe(work, loop)
+            future = asyncio.run_coroutine_threadsafe(_settled(work), loop)
         except RuntimeError:  # the loop was closed since it was asked
-            work.close()
-            raise
+            raise LoopEnded from None
+        while not wait((future,), _LOOK_AGAIN).done:
+            if loop.is_closed():
+                raise LoopEnded
+            try:
+                check()
+            except BaseException:
+                future.cancel()
+                raise
+        if future.cancelled():
+            raise LoopEnded
+        error = future.result()
+        if error is not None:
+            raise error
 
     def _begin(self, key: _Key, line: _Line) -> None:
         drain = self._drain(key, line)
@@ -156,6 +177,20 @@ async def _do(work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], 
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
             raise
         failed(error)
+
+
+async def _settled(work: Awaitable[Any]) -> BaseException | None:
+    """Return what the work raised: raised itself, a SystemExit would end the loop."""
+    try:
+        await work
+    except GeneratorExit:  # the loop has ended, and what was left on it is being collected
+        raise
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        return error
+    return None
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

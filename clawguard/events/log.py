@@ -22,7 +22,7 @@ from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 from clawguard.store import Row, Store, Transaction
 
-__all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter"]
+__all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter", "check_page"]
 
 SCHEMA_VERSION = 5
 CLOCK_TOLERANCE = 5 * SECOND
@@ -138,7 +138,7 @@ class EventLog:
         database, such as its keys, is of no workspace. Raises EventsArchived where some that come after
         that number were archived.
         """
-        _check_read(after=after, limit=limit)
+        check_page(after=after, limit=limit)
         filters, params = _filters(types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id)
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
@@ -162,7 +162,7 @@ class EventLog:
 
         It hears every process. It goes on until the log is closed, or `timeout` seconds brought nothing.
         """
-        _check_read(after=after or 0, limit=1)
+        check_page(after=after or 0, limit=1)
         patience = _seconds(timeout, argument="timeout")
         rest = microseconds(poll, argument="poll", least=0) / SECOND
         _filters(types, session_id=session_id, workspace_id=workspace_id)
@@ -211,6 +211,11 @@ class EventLog:
             with self._store.transaction(durable=True) as tx:
                 tx.run("meta.barrier")
             self._safe_seq = seq
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the log was closed: nobody follows it any more."""
+        return self._closed
 
     def wait(self, seconds: float) -> None:
         """Wait for a change of this process, at most so many seconds; at once where the log is closed."""
@@ -294,7 +299,8 @@ def _seconds(duration: Duration | None, *, argument: str) -> float | None:
     return None if duration is None else microseconds(duration, argument=argument, least=0) / SECOND
 
 
-def _check_read(*, after: int, limit: int) -> None:
+def check_page(*, after: int, limit: int) -> None:
+    """Raise InvalidArgument for a page of events that nobody can ask for."""
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 2**63:
         raise InvalidArgument("after", "must be the number of an event, or 0")
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:

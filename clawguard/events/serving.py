@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import inspect
 import logging
 import threading
-from typing import Any
+import time
+from contextlib import suppress
 
 from clawguard.clock import SECOND
 from clawguard.errors import ClawguardError
+from clawguard.events.coroutines import LoopEnded
 from clawguard.events.cursors import Bench, Change, Cursor, Lease, Standing
 from clawguard.events.event import Event
 from clawguard.events.signals import Receiver, name_of
@@ -21,148 +22,205 @@ _logger = logging.getLogger("clawguard.events")
 _BATCH = 200
 _MOVE_AFTER = SECOND // 10  # microseconds; what a crash may have given out again is no more than that
 _LOOK_AGAIN = 0.25  # seconds; the events of other processes wake nobody here
+_GATHER = 0.02  # seconds; a stream of events is taken in batches, for each costs writes
 _REST = 1.0  # seconds, after a fault of the store
-_FIRST_WAIT, _LONGEST_WAIT = SECOND // 10, 30 * SECOND
+_MOST_LAPSES = 5  # an event that so many died or hung over is parked
+
+
+class _Left(Exception):
+    """The server was stopped and does not wait for the call under way."""
 
 
 class Server:
-    """Give a receiver the events of its cursor, in order, for as long as the lease is had."""
+    """Give a receiver the events of its cursor, in order, while nobody else is at work on them."""
 
     def __init__(self, cursor: Cursor, receiver: Receiver, *, tries: int, bench: Bench) -> None:
         self.cursor = cursor
         self.receiver = receiver
         self.tries = tries
+        self.is_over = False
         self._bench = bench
+        self._careful = 0
         self._stopped = False
+        self._is_left = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         name = f"clawguard-subscriber-{self.cursor.name}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        thread.start()
+        self._thread = thread
 
-    def stop(self, timeout: float) -> None:
-        """Stop after the call under way, waiting for that at most `timeout` seconds."""
+    def stop(self) -> None:
+        """Have it end after the call under way."""
         self._stopped = True
-        if self._thread is not None and self._thread is not threading.current_thread():
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end at most `timeout` seconds; then a call under way is left to itself.
+
+        A receiver that calls this is not waited for: others may work on the subscriber at once.
+        """
+        if self._thread is threading.current_thread():
+            self._let_go()
+        elif self._thread is not None:
             self._thread.join(timeout)
+        self._is_left = True
 
     def _run(self) -> None:
-        while not self._stopped:
-            try:
-                standing = self.cursor.find()
-                if standing is None:
-                    _logger.warning("the subscriber %s was removed", self.cursor.name)
-                    return
-                rest = 0.0 if self._serve(standing) else self._time_to_wait(standing)
-            except ClawguardError as error:
-                if self._stopped:
-                    return
-                _logger.error("the subscriber %s cannot be served: %s", self.cursor.name, error)
-                rest = _REST
-            if rest:
-                self._bench.log.wait(rest)
-        self._let_go()
+        try:
+            while not (self._stopped or self._bench.log.is_closed):
+                self._turn()
+        finally:
+            self._let_go()
+            self.is_over = True
+
+    def _turn(self) -> None:
+        try:
+            standing = self.cursor.find()
+            if standing is None:
+                _logger.warning("the subscriber %s was removed", self.cursor.name)
+                self._stopped = True
+                return
+            rest = _GATHER if self._serve(standing) else self._time_to_wait(standing)
+        except _Left:
+            return
+        except Exception as error:  # whatever it was, the subscriber must be served on
+            rest = _REST
+            if not self._stopped:
+                with suppress(Exception):
+                    _logger.error("the subscriber %s cannot be served: %s", self.cursor.name, error)
+        if rest == _GATHER:
+            time.sleep(rest)
+        else:
+            self._bench.log.wait(rest)
 
     def _time_to_wait(self, standing: Standing) -> float:
-        due = (standing.next_try_at - self._bench.clock.now()) / SECOND
+        due = standing.waits(self._bench.clock.now()) / SECOND
         return min(_LOOK_AGAIN, due) if due > 0 else _LOOK_AGAIN
 
     def _let_go(self) -> None:
-        try:
+        with suppress(ClawguardError):  # else the lease ends by itself
             if self.cursor.leased_until:
                 self.cursor.release()
-        except ClawguardError:
-            return  # the lease ends by itself
 
     def _serve(self, standing: Standing) -> bool:
         """Do one round; False where there was nothing to do, or it is not this process's turn."""
         now = self._bench.clock.now()
-        if not self.cursor.is_free(standing):
-            return False
-        if self._replay_one():
-            return True
-        if standing.next_try_at > now:
+        if not standing.is_free_for(self.cursor.owner, now=now) or standing.pattern != self.cursor.types:
+            return False  # or the name is for other events by now: who asked for those serves it
+        if standing.waits(now):
             return False
         events = self.cursor.read(standing.position, limit=_BATCH)
         if not events:
-            return self.cursor.catch_up(standing.position)
+            return self.cursor.catch_up(standing.position) or self._replay_one()
         lease = self.cursor.lease()
-        return lease is not None and (lease.position != standing.position or self._give(lease, events))
+        if lease is None:
+            return False
+        if lease.position != standing.position:
+            self.cursor.release()
+            return True
+        if lease.lapses:
+            self._careful = _BATCH
+        if lease.lapses >= _MOST_LAPSES:
+            return self._park_unseen(lease, events[0])
+        return self._give(lease, events)
 
     def _give(self, lease: Lease, events: list[Event]) -> bool:
         """Give out events for a while, and note how far the receiver has come."""
-        taken, until = lease.position, self._bench.clock.now() + _MOVE_AFTER
+        clock = self._bench.clock
+        noted = taken = lease.position
+        until = clock.now() + _MOVE_AFTER
         for event in events:
-            if self._stopped or self._bench.clock.now() >= min(until, self.cursor.leased_until):
+            if self._stopped or clock.now() >= min(until, self.cursor.leased_until):
                 break
             error = self._call(event)
             if error is not None:
-                tries = lease.tries if taken == lease.position else 0
-                return self._not_taken(event, error, before=lease.position, taken=taken, tries=tries + 1)
+                return self._not_taken(event, error, before=noted, taken=taken)
             taken = event.seq
-        return taken > lease.position and self.cursor.advance(lease.position, taken)
+            if self._careful:  # one may end this process: those before it are not to be blamed
+                self._careful -= 1
+                if not self.cursor.advance(noted, taken, keep=True):
+                    return True
+                noted = taken
+        if taken > noted:
+            self.cursor.advance(noted, taken)
+        else:
+            self.cursor.release()
+        return True
 
     def _call(self, event: Event) -> BaseException | None:
-        """Return what the receiver raised, or None where it took the event."""
+        """Return what the receiver raised, None where it took the event; raise _Left where nobody waits."""
         try:
             result = self.receiver(event)
-            if inspect.iscoroutine(result):
-                self._wait_for(self._bench.bus.submit(result))
+            while inspect.isawaitable(result):
+                try:
+                    self._bench.bus.wait_for(result, self._check_left)
+                    break
+                except LoopEnded:
+                    if self._stopped:
+                        raise _Left from None
+                    result = self.receiver(event)  # no fault of its own: again, on a loop that runs
+        except _Left:
+            raise
         except BaseException as error:  # the thread is ours: whatever it was, the subscriber is tried again
             return error
         return None
 
-    def _wait_for(self, work: concurrent.futures.Future[Any]) -> None:
-        while True:
-            done, _ = concurrent.futures.wait((work,), _REST)
-            if done:
-                work.result()
-                return
-            if self._stopped:
-                work.cancel()
-                raise TimeoutError
+    def _check_left(self) -> None:
+        if self._is_left:
+            raise _Left
 
-    def _not_taken(self, event: Event, error: BaseException, *, before: int, taken: int, tries: int) -> bool:
+    def _not_taken(self, event: Event, error: BaseException, *, before: int, taken: int) -> bool:
         """Note what was taken, and have the event tried later, or park it."""
         kind = type(error).__name__
-        _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, kind)
-        is_over = tries >= self.tries
         with self._bench.change(durable=False) as change:
             if taken > before and not self.cursor.advance_in(change, before, taken):
-                return False
-            if is_over and self.cursor.advance_in(change, taken, event.seq):
+                return True
+            tries = self.cursor.fail_in(change, taken)
+            if tries is not None and tries >= self.tries and self.cursor.advance_in(change, taken, event.seq):
                 self._park(change, event, kind, tries=tries)
-            elif not is_over:
-                wait = min(_FIRST_WAIT << (tries - 1), _LONGEST_WAIT)
-                mark = {"name": self.cursor.name, "owner": self.cursor.owner, "position": taken}
-                due = change.now + wait
-                change.tx.run(
-                    "cursor.fail", tries=tries, next_try_at=due, until=due + self.cursor.lease_length, **mark
-                )
-        if event.type != "subscriber.failed":
-            self._bench.bus.report(name_of(self.receiver), kind, 1)
+        with suppress(Exception):
+            _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, kind)
+            if event.type != "subscriber.failed":
+                self._bench.bus.report(name_of(self.receiver), kind, 1)
+        return True
+
+    def _park_unseen(self, lease: Lease, event: Event) -> bool:
+        """Park an event that ended or hung whoever was at work on it."""
+        with self._bench.change(durable=False) as change:
+            if self.cursor.advance_in(change, lease.position, event.seq):
+                self._park(change, event, "lapsed", tries=lease.tries + lease.lapses)
         return True
 
     def _park(self, change: Change, event: Event, kind: str, *, tries: int) -> None:
         mark = {"name": self.cursor.name, "seq": event.seq}
         change.tx.run("parked.insert", error=kind, tries=tries, now=change.now, **mark)
+        self._raise_alarm(change, event, kind, tries=tries)
+
+    def _raise_alarm(self, change: Change, event: Event, kind: str, *, tries: int) -> None:
         if event.type not in ("subscriber.failed", "subscriber.parked"):  # an alarm about alarms never ends
             data = {"subscriber": self.cursor.name, "seq": event.seq, "tries": tries}
             change.writer.append("subscriber.parked", reason=kind, data=data)
 
     def _replay_one(self) -> bool:
-        """Try a parked event once more, where that was asked for."""
+        """Try a parked event once more, where that was asked for and nothing else is to do."""
         name = self.cursor.name
         rows = self._bench.store.read("parked.due", name=name)
         if not rows or self.cursor.lease() is None:
             return False
-        events = self._bench.log.read(after=rows[0][0] - 1, limit=1)
+        (seq,) = rows[0]
+        with self._bench.change(durable=False) as change:
+            begun = change.tx.run("parked.begin", name=name, seq=seq)
+        events = self._bench.log.read(after=seq - 1, limit=1) if begun else []
+        if not events or events[0].seq != seq:
+            self.cursor.release()
+            return True
         error = self._call(events[0])
         with self._bench.change(durable=False) as change:
             if error is None:
-                change.tx.run("parked.delete", name=name, seq=events[0].seq)
-            else:
-                self._park(change, events[0], type(error).__name__, tries=1)
+                change.tx.run("parked.delete", name=name, seq=seq)
+            elif rows := change.tx.run("parked.fail", name=name, seq=seq, error=type(error).__name__):
+                self._raise_alarm(change, events[0], type(error).__name__, tries=rows[0][0])
+        self.cursor.release()
         return True

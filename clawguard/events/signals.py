@@ -12,8 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
@@ -27,7 +26,7 @@ from clawguard.events.event import Event
 from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
 from clawguard.forks import call_around_fork
 
-__all__ = ["Dispatch", "EventBus", "Receiver", "Signals", "name_of"]
+__all__ = ["Dispatch", "EventBus", "Receiver", "Signals", "check_receiver", "name_of"]
 
 Dispatch = Literal["thread", "inline"]
 Receiver = Callable[[Event], Any]
@@ -106,8 +105,7 @@ class EventBus:
 
     def on(self, pattern: str, receiver: Receiver) -> Receiver:
         """Have a plain or async callable called with every `Event` whose type fits the pattern."""
-        if not callable(receiver):
-            raise InvalidArgument("receiver", "must be callable with one event")
+        check_receiver(receiver)
         entry = (matching_types(pattern), receiver)
         with self._lock:
             self._patterns = [*self._patterns, entry]
@@ -165,9 +163,9 @@ class EventBus:
         finally:
             self._delivering_here.discard(here)
 
-    def submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Run a coroutine where async receivers run, and return what will tell of its end."""
-        return self._coroutines.submit(work)
+    def wait_for(self, work: Awaitable[Any], check: Callable[[], None]) -> None:
+        """Run what an async receiver returned where those run: see `CoroutineRunner.wait_for`."""
+        self._coroutines.wait_for(work, check)
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until everything queued so far is delivered; False after `timeout` seconds.
@@ -258,6 +256,14 @@ class EventBus:
         _logger.error("the receiver %s failed on %s: %s", name, event.type, type(error).__name__)
         if event.type != "subscriber.failed":
             self.report(name, type(error).__name__, 1)
+
+
+def check_receiver(receiver: object) -> None:
+    """Raise InvalidArgument for what cannot be called with an event, or would never run."""
+    if not callable(receiver):
+        raise InvalidArgument("receiver", "must be callable with one event")
+    if inspect.isasyncgenfunction(receiver) or inspect.isgeneratorfunction(receiver):
+        raise InvalidArgument("receiver", "is a generator, and would never run")
 
 
 def name_of(receiver: object) -> str:

@@ -7,33 +7,38 @@ alarm, and the next event has its turn.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from clawguard.checks import check_text
-from clawguard.clock import Duration, IdFactory, microseconds, to_datetime
-from clawguard.errors import EventsArchived, InvalidArgument
+from clawguard.clock import SECOND, Duration, IdFactory, microseconds, to_datetime
+from clawguard.errors import EventsArchived, InvalidArgument, StoreUnavailable
 from clawguard.events.cursors import Bench, Cursor
 from clawguard.events.serving import Server
-from clawguard.events.signals import Receiver
+from clawguard.events.signals import Receiver, check_receiver
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 
 __all__ = ["LEASE", "Parked", "Servers", "Subscriber", "Subscribers"]
 
 LEASE = 15.0  # seconds that a server may be silent before another takes over
+_SHORTEST_LEASE = SECOND // 10
+_TRIES = 8
 _PATIENCE = 2.0  # seconds
 
 
 class Subscriber(NamedTuple):
-    """Tell of a durable subscriber: its place in the log, how much is parked, whether it is served."""
+    """Tell of a durable subscriber: its place in the log, how much is parked, whether anyone is at work."""
 
     name: str
     pattern: str
     position: int
     parked: int
-    is_served: bool
+    is_at_work: bool
 
 
 class Parked(NamedTuple):
@@ -51,8 +56,9 @@ class Servers:
     def __init__(self, bench: Bench, *, new_id: IdFactory) -> None:
         self.bench = bench
         self._new_id = new_id
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, Server | None] = {}
         self._lock = threading.Lock()
+        self._closed = False
         call_around_fork(self)
 
     def serve(
@@ -62,62 +68,101 @@ class Servers:
         receiver: Receiver,
         *,
         after: int | None,
-        tries: int,
-        lease: Duration,
+        tries: int | None,
+        lease: Duration | None,
     ) -> None:
         """Serve a subscriber from a thread of its own: see `SessionManager.on`."""
-        if not callable(receiver):
-            raise InvalidArgument("receiver", "must be callable with one event")
-        if isinstance(tries, bool) or not isinstance(tries, int) or tries < 1:
+        check_receiver(receiver)
+        check_text(name, argument="durable")
+        most = _TRIES if tries is None else tries
+        if isinstance(most, bool) or not isinstance(most, int) or not 0 < most < 2**31:
             raise InvalidArgument("tries", "must be an integer of at least 1")
+        self._reserve(name)
+        try:
+            cursor = self.cursor(name, pattern, after=after, lease=lease, argument="pattern")
+            server = Server(cursor, receiver, tries=most, bench=self.bench)
+            server.start()
+        except BaseException:
+            with self._lock:
+                del self._servers[name]
+            raise
         with self._lock:
-            if name in self._servers:
+            self._servers[name] = server
+            if self._closed:
+                server.stop()
+
+    def _reserve(self, name: str) -> None:
+        """Take a name before anything is written: receivers that are called meanwhile may come here too."""
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the manager is closed")
+            server = self._servers.get(name)
+            if name in self._servers and not (server is not None and server.is_over):
                 raise InvalidArgument("durable", f"{name!r} is served here already", hint="off() ends that")
-            cursor = self.cursor(name, pattern, after=after, lease=lease)
-            server = self._servers[name] = Server(cursor, receiver, tries=tries, bench=self.bench)
-        server.start()
+            self._servers[name] = None
 
     def off(self, receiver: Receiver) -> None:
         """Stop serving a receiver here; its subscriber keeps its place."""
         with self._lock:
-            ended = [name for name, each in self._servers.items() if each.receiver == receiver]
+            ended = [name for name, each in self._servers.items() if each and each.receiver == receiver]
             servers = [self._servers.pop(name) for name in ended]
-        for server in servers:
-            server.stop(_PATIENCE)
+        _end(servers)
 
     def close(self) -> None:
         """Stop serving, waiting a moment for the calls under way."""
-        servers, self._servers = list(self._servers.values()), {}
-        for patience in (0.0, _PATIENCE):
-            for server in servers:
-                server.stop(patience)
+        with self._lock:
+            self._closed = True
+            servers = list(self._servers.values())
+        _end(servers)
 
     def after_fork(self) -> None:
         """Serve on in a forked child, which has no threads, as somebody else than the parent."""
         self._lock = threading.Lock()
         for name, before in list(self._servers.items()):
-            cursor = self._cursor(name, before.cursor.types, lease=before.cursor.lease_length)
-            self._servers[name] = Server(cursor, before.receiver, tries=before.tries, bench=self.bench)
-            self._servers[name].start()
+            if before is not None and not self._closed:
+                before.stop()  # a receiver may have forked, and its call may return in the child too
+                self._servers[name] = Server(
+                    before.cursor.anew(), before.receiver, tries=before.tries, bench=self.bench
+                )
+                self._servers[name].start()  # type: ignore[union-attr]
 
-    def cursor(self, name: str, pattern: str, *, after: int | None, lease: Duration) -> Cursor:
+    def cursor(
+        self, name: str, pattern: str | None, *, after: int | None, lease: Duration | None, argument: str
+    ) -> Cursor:
         """Return the cursor of a name, made if there is none: then behind `after`, or at the log's end."""
-        check_text(name, argument="durable")
-        matching_types(pattern)
-        length = microseconds(lease, argument="lease")
-        if after is not None and (isinstance(after, bool) or not isinstance(after, int) or after < 0):
+        length = microseconds(LEASE if lease is None else lease, argument="lease")
+        if length < _SHORTEST_LEASE:
+            raise InvalidArgument("lease", "must be at least a tenth of a second")
+        if pattern is not None:
+            matching_types(pattern, argument=argument)
+        last = self.bench.log.last()[0]
+        if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
             raise InvalidArgument("after", "must be the number of an event, 0 or None")
-        cursor = self._cursor(name, pattern, lease=length)
-        position = self.bench.log.last()[0] if after is None else after
-        if position < self.bench.log.archived and cursor.find() is None:
-            raise EventsArchived(self.bench.log.archived)
-        with self.bench.change(durable=False) as change:
-            change.tx.run("cursor.insert", name=name, pattern=pattern, position=position, now=change.now)
-        return cursor
+        if after is not None and not 0 <= after <= last:
+            raise InvalidArgument("after", f"must be 0 to {last}, the log's last event")
+        incarnation, kept = self._make(name, pattern, position=last if after is None else after)
+        return Cursor(
+            name,
+            kept,
+            incarnation=incarnation,
+            owner=self._new_id(self.bench.clock.now()),
+            lease=length,
+            bench=self.bench,
+        )
 
-    def _cursor(self, name: str, pattern: str, *, lease: int) -> Cursor:
-        owner = self._new_id(self.bench.clock.now())
-        return Cursor(name, pattern, owner=owner, lease=lease, bench=self.bench)
+    def _make(self, name: str, pattern: str | None, *, position: int) -> tuple[str, str]:
+        """Make a cursor's row if there is none, and return its incarnation and its pattern."""
+        log = self.bench.log
+        known = self.bench.store.read("cursor.get", name=name)
+        if known and pattern in (None, known[0][1]):
+            return known[0][0], known[0][1]
+        if not known and position < log.archived:
+            raise EventsArchived(log.archived)
+        with self.bench.change(durable=False) as change:
+            given = {"name": name, "incarnation": self._new_id(change.now), "pattern": pattern or "*"}
+            change.tx.run("cursor.insert", position=position, now=change.now, **given)
+            incarnation, kept, *_ = change.tx.run("cursor.get", name=name)[0]
+        return incarnation, kept
 
 
 class Subscribers:
@@ -144,7 +189,7 @@ class Subscribers:
 
     def replay(self, name: str, seq: int | None = None) -> int:
         """Have parked events tried once more, one or all, by whoever serves the name; return how many."""
-        if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int) or seq < 1):
+        if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int) or not 0 < seq < 2**63):
             raise InvalidArgument("seq", "must be the number of a parked event")
         check_text(name, argument="name")
         with self._change(durable=False) as change:
@@ -158,7 +203,35 @@ class Subscribers:
             return bool(change.tx.run("cursor.delete", name=name))
 
     def cursor(
-        self, name: str, types: str = "*", *, after: int | None = None, lease: Duration = LEASE
+        self,
+        name: str,
+        types: str | None = None,
+        *,
+        after: int | None = None,
+        lease: Duration | None = None,
     ) -> Cursor:
-        """Return the cursor of a name, to be polled by hand; a new one begins behind `after` (None: now)."""
-        return self._servers.cursor(name, types, after=after, lease=lease)
+        """Return the cursor of a name, to be polled by hand.
+
+        A new one begins behind the event `after` (None: now) and is for `types` (None: all); one that is
+        there goes on where it stands.
+        """
+        check_text(name, argument="name")
+        return self._servers.cursor(name, types, after=after, lease=lease, argument="types")
+
+
+def _end(servers: Sequence[Server | None]) -> None:
+    """Stop servers, waiting a moment for them all; not on an event loop, which a receiver may need."""
+    running = [each for each in servers if each is not None]
+    for server in running:
+        server.stop()
+    deadline = time.monotonic() + (0.0 if _is_on_a_loop() else _PATIENCE)
+    for server in running:
+        server.join(max(0.0, deadline - time.monotonic()))
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

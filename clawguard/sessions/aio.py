@@ -20,7 +20,7 @@ from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
 from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
-from clawguard.events.subscribers import LEASE, Subscribers
+from clawguard.events.subscribers import Subscribers
 from clawguard.guard import KekSource, Policy, PolicySource
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.activity import Activity
@@ -170,8 +170,8 @@ class _AsyncOpened:
         *,
         durable: str | None = None,
         after: int | None = None,
-        tries: int = 8,
-        lease: Duration = LEASE,
+        tries: int | None = None,
+        lease: Duration | None = None,
     ) -> Any:
         """Call a plain or async receiver with every event that fits: see `SessionManager.on`."""
         on: Any = self._plain.on

@@ -86,7 +86,7 @@ class Change:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._transaction.__exit__(kind, error, trace)
-        if kind is None:
+        if kind is None and self.writer.written:
             self._log.after_commit()
             _log_ends(self.writer.written)
 

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from clawguard.clock import Duration
+from clawguard.errors import InvalidArgument
 from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Receiver, Signals
-from clawguard.events.subscribers import LEASE, Subscribers
+from clawguard.events.subscribers import Subscribers
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.sweeper import Sweeper
 
@@ -51,8 +52,8 @@ class Opened:
         *,
         durable: str | None = ...,
         after: int | None = ...,
-        tries: int = ...,
-        lease: Duration = ...,
+        tries: int | None = ...,
+        lease: Duration | None = ...,
     ) -> R: ...
     @overload
     def on(
@@ -61,8 +62,8 @@ class Opened:
         *,
         durable: str | None = ...,
         after: int | None = ...,
-        tries: int = ...,
-        lease: Duration = ...,
+        tries: int | None = ...,
+        lease: Duration | None = ...,
     ) -> Callable[[R], R]: ...
     def on(
         self,
@@ -71,8 +72,8 @@ class Opened:
         *,
         durable: str | None = None,
         after: int | None = None,
-        tries: int = 8,
-        lease: Duration = LEASE,
+        tries: int | None = None,
+        lease: Duration | None = None,
     ) -> Any:
         """Call a plain or async receiver with every `Event` that fits a pattern such as `session.*`.
 
@@ -81,12 +82,15 @@ class Opened:
 
         With a `durable` name it hears every process, at least once and in order, across restarts. One process
         of those that subscribe the name serves it, and another takes over when it has been silent for `lease`
-        seconds: dead, stopped or hanging. A new name begins behind the event `after` (None: now). A receiver
-        that fails is tried again, up to `tries` times; then the event is parked: see `subscribers`.
+        seconds (15): dead, stopped, hanging, or slow, so let a call take less. A new name begins behind the
+        event `after` (None: now). A receiver that fails is tried again, up to `tries` (8) times; then the
+        event is parked, as is one that five processes died or hung over: see `subscribers`.
         """
         if receiver is None:
             return partial(self.on, pattern, durable=durable, after=after, tries=tries, lease=lease)
         if durable is None:
+            if (after, tries, lease) != (None, None, None):
+                raise InvalidArgument("durable", "is missing", hint="after=, tries= and lease= go with it")
             return self._parts.bus.on(pattern, receiver)
         serve = self._parts.servers.serve
         serve(durable, pattern, receiver, after=after, tries=tries, lease=lease)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from clawguard.errors import EventsArchived
 from clawguard.events import serving
 from tests.clocks import FakeClock
 from tests.openers import KEK, open_manager
-
-PATIENCE = 30.0
+from tests.subscribing import PATIENCE, ids, made, position, until
 
 
 @pytest.fixture
@@ -32,26 +31,6 @@ def real(path: Path) -> Iterator[SessionManager]:
     """A manager by the machine's own clock: retries wait for it."""
     with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
         yield manager
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something that must come; how long it takes decides nothing."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.005)
-
-
-def made(manager: SessionManager, count: int, *, agent: str = "a") -> list[str]:
-    return [manager.create(agent, scopes="x").id for _ in range(count)]
-
-
-def ids(events: list[Event]) -> list[str | None]:
-    return [event.session_id for event in events]
-
-
-def position(manager: SessionManager, name: str = "siem") -> int:
-    return next(each.position for each in manager.subscribers.list() if each.name == name)
 
 
 def test_a_subscriber_hears_what_comes_after_it_subscribed(manager: SessionManager) -> None:
@@ -298,7 +277,7 @@ def test_off_keeps_the_place_and_remove_forgets_it(manager: SessionManager) -> N
     until(lambda: position(manager) == 1)
     manager.off(heard.append)
     made(manager, 1)
-    assert not manager.subscribers.list()[0].is_served
+    assert not manager.subscribers.list()[0].is_at_work
     manager.on("session.created", heard.append, durable="siem")
     until(lambda: len(heard) == 2)
     assert manager.subscribers.remove("siem")
@@ -332,7 +311,8 @@ def test_of_two_who_found_a_name_free_one_has_it(
 ) -> None:
     made(manager, 1)
     one, other = (manager.subscribers.cursor("poller", after=0) for _ in range(2))
-    monkeypatch.setattr(other, "is_free", lambda standing: True)  # as it was a moment ago
+    standing = other.standing()
+    monkeypatch.setattr(other, "standing", lambda: standing)  # as it was a moment ago
     assert one.take()
     with pytest.raises(StoreBusy):
         other.take()
@@ -366,6 +346,8 @@ def test_no_event_is_given_out_before_a_power_safe_commit_stands_behind_it(
 @pytest.mark.parametrize(
     ("given", "argument"),
     [
+        ({"after": 1}, "after"),
+        ({"after": 2**63}, "after"),
         ({"durable": ""}, "durable"),
         ({"durable": "a\nb"}, "durable"),
         ({"durable": 7}, "durable"),
@@ -375,6 +357,7 @@ def test_no_event_is_given_out_before_a_power_safe_commit_stands_behind_it(
         ({"tries": 0}, "tries"),
         ({"tries": True}, "tries"),
         ({"lease": 0}, "lease"),
+        ({"lease": 0.01}, "lease"),
         ({"lease": "1"}, "lease"),
         ({"pattern": "session.revoked"}, "pattern"),
         ({"receiver": 7}, "receiver"),
@@ -426,6 +409,6 @@ def test_close_does_not_wait_for_ever(path: Path) -> None:
     manager = SessionManager.open(path, kek=KEK, sweep_every=None, clock=SystemClock())
     manager.on("*", lambda event: go.wait(PATIENCE), durable="hangs")
     made(manager, 1)
-    until(lambda: manager.subscribers.list()[0].is_served)
+    until(lambda: manager.subscribers.list()[0].is_at_work)
     manager.close()
     go.set()

@@ -80,3 +80,38 @@ def test_no_event_is_lost_to_a_killed_or_stopped_subscriber_or_writer(tmp_path: 
     assert first == list(range(1, events + 1)), "an event is missing, or overtook another"
     assert len(set(heard)) == events, "one event came under two ids"
     report("G-EVENTS", kills=kills, events=events, given_again=len(heard) - events, lost=0)
+
+
+def die_of(path: Path, heard_path: Path, poison: int) -> None:
+    """Serve with a receiver that one event ends, and all of its process with it."""
+    heard = os.open(heard_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def take(event: Event) -> None:
+        if event.seq == poison:
+            os._exit(9)
+        os.write(heard, f"{event.seq}\n".encode())
+
+    with Verifier.open(path) as verifier:
+        verifier.on("session.*", take, durable="siem", after=0, lease=LEASE)
+        while True:
+            time.sleep(1)
+
+
+@pytest.mark.timeout(120)
+def test_an_event_that_ends_whoever_takes_it_is_parked_and_it_alone(tmp_path: Path) -> None:
+    path, heard_path, poison = founded(tmp_path / "db" / "clawguard.db"), tmp_path / "heard", 7
+    with SessionManager.open(path, sweep_every=None) as manager, crew() as start:
+        for _ in range(10):
+            manager.create("agent", scopes="a")
+        end, server = time.monotonic() + PATIENCE, start(die_of, path, heard_path, poison)
+        while position(path) < 10:
+            assert time.monotonic() < end, f"it stands at {position(path)}"
+            if server.process.exitcode is not None:
+                server = start(die_of, path, heard_path, poison)
+            time.sleep(0.01)
+        (parked,) = manager.subscribers.parked("siem")
+        (alarm,) = manager.events.read(types="subscriber.parked")
+    assert (parked.seq, parked.error) == (poison, "lapsed")
+    assert alarm.data["seq"] == poison
+    heard = list(dict.fromkeys(int(line) for line in heard_path.read_text().split()))
+    assert heard == [seq for seq in range(1, 11) if seq != poison]

@@ -482,11 +482,13 @@ FROM sessions WHERE id = :id;
 
 -- name: cursor.insert
 -- Make a subscriber's cursor; one that is there goes on where it stands.
-INSERT INTO event_cursors (name, pattern, position, created_at) VALUES (:name, :pattern, :position, :now)
+INSERT INTO event_cursors (name, incarnation, pattern, position, created_at)
+VALUES (:name, :incarnation, :pattern, :position, :now)
 ON CONFLICT (name) DO UPDATE SET pattern = excluded.pattern;
 
 -- name: cursor.get
-SELECT position, owner, lease_until, next_try_at FROM event_cursors WHERE name = :name;
+SELECT incarnation, pattern, position, owner, lease_until, leased_for, next_try_at
+FROM event_cursors WHERE name = :name;
 
 -- name: cursor.all
 -- Every subscriber, with what it could not take.
@@ -495,30 +497,38 @@ SELECT name, pattern, position, owner, lease_until,
 FROM event_cursors c ORDER BY name;
 
 -- name: cursor.lease
--- Serve a subscriber: its server of the moment, or whoever comes first when nobody does.
-UPDATE event_cursors SET owner = :owner, lease_until = :until
-WHERE name = :name AND (owner = :owner OR lease_until <= :now)
-RETURNING position, tries;
+-- Serve a subscriber: whoever does so already, or anyone where nobody does any more. A lease that ended with its owner
+-- at work is counted. One that ends later than it ever could is of a clock that was ahead.
+UPDATE event_cursors SET lapses = lapses + (owner IS NOT NULL AND owner <> :owner),
+    owner = :owner, lease_until = :until, leased_for = :length
+WHERE name = :name AND incarnation = :incarnation
+    AND (owner IS NULL OR owner = :owner OR lease_until <= :now OR lease_until - leased_for > :now)
+RETURNING position, tries, lapses;
 
 -- name: cursor.move
--- Note how far a subscriber has come; its server and the position are compared.
-UPDATE event_cursors SET position = :position, tries = 0, next_try_at = 0, lease_until = :until
-WHERE name = :name AND owner = :owner AND position = :before RETURNING name;
+-- Note how far a subscriber has come. The position is compared, and not the owner: what was taken was taken. Of its
+-- lease the owner alone has a say; an end of 0 gives it back.
+UPDATE event_cursors SET position = :position, tries = 0, lapses = 0, next_try_at = 0,
+    owner = CASE WHEN owner = :owner AND :until = 0 THEN NULL ELSE owner END,
+    lease_until = CASE WHEN owner = :owner THEN :until ELSE lease_until END
+WHERE name = :name AND incarnation = :incarnation AND position = :before RETURNING name;
 
 -- name: cursor.fail
--- Note that the next event was not taken, and when to try again.
-UPDATE event_cursors SET tries = :tries, next_try_at = :next_try_at, lease_until = :until
-WHERE name = :name AND owner = :owner AND position = :position RETURNING name;
+-- Note that the next event was not taken, and when to try again; nobody is at work until then.
+UPDATE event_cursors SET tries = tries + 1, next_try_at = :now + min(:longest, :shortest << min(tries, 20)),
+    owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
+WHERE name = :name AND incarnation = :incarnation AND position = :position RETURNING tries;
 
 -- name: cursor.release
-UPDATE event_cursors SET owner = NULL, lease_until = 0 WHERE name = :name AND owner = :owner;
+UPDATE event_cursors SET owner = NULL, lease_until = 0
+WHERE name = :name AND incarnation = :incarnation AND owner = :owner;
 
 -- name: cursor.delete
 DELETE FROM event_cursors WHERE name = :name RETURNING name;
 
 -- name: parked.insert
 INSERT INTO parked_events (name, seq, error, tries, parked_at) VALUES (:name, :seq, :error, :tries, :now)
-ON CONFLICT (name, seq) DO UPDATE SET error = excluded.error, tries = parked_events.tries + excluded.tries, replay = 0;
+ON CONFLICT (name, seq) DO NOTHING;
 
 -- name: parked.list
 SELECT seq, error, tries, parked_at FROM parked_events WHERE name = :name ORDER BY seq;
@@ -529,6 +539,13 @@ UPDATE parked_events SET replay = 1 WHERE name = :name AND (seq = :seq OR :seq =
 
 -- name: parked.due
 SELECT seq FROM parked_events WHERE name = :name AND replay = 1 ORDER BY seq LIMIT 1;
+
+-- name: parked.begin
+-- Count a try of a parked event before it is made: one that ends its process is not tried for ever.
+UPDATE parked_events SET replay = 0, tries = tries + 1 WHERE name = :name AND seq = :seq AND replay = 1 RETURNING tries;
+
+-- name: parked.fail
+UPDATE parked_events SET error = :error WHERE name = :name AND seq = :seq RETURNING tries;
 
 -- name: parked.delete
 DELETE FROM parked_events WHERE name = :name AND seq = :seq;
