@@ -188,6 +188,8 @@ def test_a_close_in_the_middle_of_a_call_is_no_failure(path: Path) -> None:
         manager.on("session.created", long, durable="siem", tries=1)
         expected = made(manager, 1)
         assert begun.wait(PATIENCE)
+        server = manager._parts.servers._servers["siem"]
+    until(lambda: server is not None and server.is_over)
     heard: list[Event] = []
     with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
         assert manager.subscribers.parked("siem") == ()
