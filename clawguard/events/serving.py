@@ -41,6 +41,7 @@ class Server:
         self.is_over = False
         self._bench = bench
         self._careful = 0
+        self._is_behind = False
         self._stopped = False
         self._is_left = False
         self._thread: threading.Thread | None = None
@@ -82,7 +83,10 @@ class Server:
                 _logger.warning("the subscriber %s was removed", self.cursor.name)
                 self._stopped = True
                 return
-            rest = _GATHER if self._serve(standing) else self._time_to_wait(standing)
+            if self._serve(standing):
+                rest = 0.0 if self._is_behind else _GATHER
+            else:
+                rest = self._time_to_wait(standing)
         except _Left:
             return
         except Exception as error:  # whatever it was, the subscriber must be served on
@@ -90,10 +94,10 @@ class Server:
             if not self._stopped:
                 with suppress(Exception):
                     _logger.error("the subscriber %s cannot be served: %s", self.cursor.name, error)
-        if rest == _GATHER:
-            time.sleep(rest)
-        else:
+        if rest > _GATHER:
             self._bench.log.wait(rest)
+        elif rest:
+            time.sleep(rest)
 
     def _time_to_wait(self, standing: Standing) -> float:
         due = standing.waits(self._bench.clock.now()) / SECOND
@@ -112,6 +116,7 @@ class Server:
         if standing.waits(now):
             return False
         events = self.cursor.read(standing.position, limit=_BATCH)
+        self._is_behind = len(events) == _BATCH
         if not events:
             return self.cursor.catch_up(standing.position) or self._replay_one()
         lease = self.cursor.lease()
