@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 __all__ = ["CoroutineRunner", "LoopEnded"]
 
 _LOOK_AGAIN = 0.1  # seconds
+_LAST_CALL = 1.0  # seconds
 
 _Key = tuple[int, int]
 _Work = tuple[Coroutine[Any, Any, Any], Callable[[BaseException], None]]
@@ -37,6 +38,7 @@ class CoroutineRunner:
         self._opener = _running_loop()
         self._background: asyncio.AbstractEventLoop | None = None
         self._lines: dict[_Key, _Line] = {}
+        self._waited_for: set[Future[Any]] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
@@ -70,14 +72,15 @@ class CoroutineRunner:
             future = asyncio.run_coroutine_threadsafe(_settled(work), loop)
         except RuntimeError:  # the loop was closed since it was asked
             raise LoopEnded from None
-        while not wait((future,), _LOOK_AGAIN).done:
-            if loop.is_closed():
-                raise LoopEnded
-            try:
+        self._waited_for.add(future)
+        try:
+            while not wait((future,), _LOOK_AGAIN).done:
+                if loop.is_closed():
+                    raise LoopEnded
                 check()
-            except BaseException:
-                future.cancel()
-                raise
+        finally:
+            self._waited_for.discard(future)
+            future.cancel()  # one that is done stays as it is
         if future.cancelled():
             raise LoopEnded
         error = future.result()
@@ -138,6 +141,8 @@ class CoroutineRunner:
 
     def close(self) -> None:
         """Stop the background loop."""
+        for future in list(self._waited_for):
+            future.cancel()
         background, self._background = self._background, None
         if background is not None:
             with suppress(RuntimeError):  # a receiver has ended it already
@@ -197,7 +202,16 @@ def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        with suppress(BaseException):
+            _finish_cancelled(loop)
         loop.close()
+
+
+def _finish_cancelled(loop: asyncio.AbstractEventLoop) -> None:
+    """Let what was cancelled as the loop stopped clean up after itself, for a moment."""
+    cancelled = [task for task in asyncio.all_tasks(loop) if task.cancelling()]
+    if cancelled:
+        loop.run_until_complete(asyncio.wait(cancelled, timeout=_LAST_CALL))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
