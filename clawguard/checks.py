@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["check_flag", "check_metadata", "check_progress", "check_text"]
+__all__ = ["check_flag", "check_metadata", "check_progress", "check_text", "is_integer", "is_text"]
 
 _MAX_TEXT = 255
 _MAX_METADATA_BYTES = 16_384
 _MAX_METADATA_DEPTH = 32
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text id: 1 to 255 printable characters."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and value.isprintable()
+
+
+def is_integer(value: object, *, least: int, most: float = math.inf) -> TypeGuard[int]:
+    """Tell whether a value is an integer within bounds; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
 def check_text(value: object, *, argument: str) -> str:
     """Return a text id: 1 to 255 printable characters; raise InvalidArgument for anything else."""
     if not isinstance(value, str):
         raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
-    if not 0 < len(value) <= _MAX_TEXT or not value.isprintable():
+    if not is_text(value):
         raise InvalidArgument(argument, f"must be 1 to {_MAX_TEXT} printable characters")
     return value
 

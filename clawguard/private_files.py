@@ -6,9 +6,20 @@ import os
 import stat
 from pathlib import Path
 
-from clawguard.errors import ConfigError
+from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["check_private", "read_private", "replace_private", "sync_folder", "write_private"]
+__all__ = ["absolute", "check_private", "read_private", "replace_private", "sync_folder", "write_private"]
+
+
+def absolute(path: Path, *, argument: str) -> Path:
+    """Return the whole path of a file; raise InvalidArgument for what no file can be called."""
+    try:
+        os.fsencode(path)
+        return path.absolute()
+    except UnicodeEncodeError:
+        raise InvalidArgument(argument, "holds characters that no file name has") from None
+    except OSError:
+        raise ConfigError("the working folder is gone", hint="give an absolute path") from None
 
 
 def read_private(path: Path, *, name: str, longest: int) -> bytes | None:

@@ -19,7 +19,7 @@ from clawguard.clock import LONGEST, SECOND, Clock, Duration, SystemClock, micro
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.file_lock import FileLock
 from clawguard.guard.encoding import compact_json, parse_object
-from clawguard.private_files import read_private, replace_private
+from clawguard.private_files import absolute, read_private, replace_private
 
 __all__ = ["Issued", "RefreshClient"]
 
@@ -198,20 +198,9 @@ def _absolute(path: object) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
         raise InvalidArgument("path", "must be a path")
-    if not Path(text).name or "\0" in text or not _is_encodable(text):
+    if not Path(text).name or "\0" in text:
         raise InvalidArgument("path", "must name a file")
-    try:
-        return Path(text).absolute()
-    except OSError:
-        raise ConfigError("the working folder is gone", hint="give an absolute path") from None
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return False
-    return True
+    return absolute(Path(text), argument="path")
 
 
 def _text_of(issued: object, name: str, argument: str) -> str:

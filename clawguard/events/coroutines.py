@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-__all__ = ["CoroutineRunner", "LoopEnded"]
+__all__ = ["CoroutineRunner", "LoopEnded", "running_loop"]
 
 _LOOK_AGAIN = 0.1  # seconds
 _LAST_CALL = 1.0  # seconds
@@ -35,7 +35,7 @@ class CoroutineRunner:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._opener = _running_loop()
+        self._opener = running_loop()
         self._background: asyncio.AbstractEventLoop | None = None
         self._lines: dict[_Key, _Line] = {}
         self._waited_for: set[Future[Any]] = set()
@@ -133,7 +133,7 @@ class CoroutineRunner:
         for key, line in list(self._lines.items()):
             if line.loop.is_closed():
                 self._abandon(key, line)
-        here = _running_loop()
+        here = running_loop()
         if here is not None and here in (self._opener, self._background):
             return not self._lines
         with self._lock:
@@ -173,14 +173,8 @@ def _start_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _do(work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None]) -> None:
-    try:
-        await work
-    except GeneratorExit:  # the loop has ended, and what was left on it is being collected
-        raise
-    except BaseException as error:
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-            raise
+    error = await _settled(work)
+    if error is not None:
         failed(error)
 
 
@@ -214,7 +208,8 @@ def _finish_cancelled(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.wait(cancelled, timeout=_LAST_CALL))
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

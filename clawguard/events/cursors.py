@@ -23,7 +23,7 @@ __all__ = ["Bench", "Change", "Changes", "Cursor", "Lease", "Standing"]
 
 _CATCH_UP_EVERY = 60 * SECOND
 _FAR_AHEAD = 1_000
-FIRST_WAIT, LONGEST_WAIT = SECOND // 10, 30 * SECOND  # between tries of one event
+_FIRST_WAIT, _LONGEST_WAIT = SECOND // 10, 30 * SECOND  # between tries of one event
 
 
 class Change(Protocol):
@@ -66,7 +66,7 @@ class Standing(NamedTuple):
     def waits(self, now: int) -> int:
         """Return how long (microseconds) the next event may not be tried yet; a clock may have been ahead."""
         wait = self.next_try_at - now
-        return wait if 0 < wait <= LONGEST_WAIT else 0
+        return wait if 0 < wait <= _LONGEST_WAIT else 0
 
 
 class Lease(NamedTuple):
@@ -222,7 +222,7 @@ class Cursor:
     def fail_in(self, change: Change, position: int) -> int | None:
         """Note that the event behind a position was not taken; return its tries, None where it moved on."""
         self.leased_until = 0
-        given = {"now": change.now, "position": position, "shortest": FIRST_WAIT, "longest": LONGEST_WAIT}
+        given = {"now": change.now, "position": position, "shortest": _FIRST_WAIT, "longest": _LONGEST_WAIT}
         rows = change.tx.run("cursor.fail", **given, **self._mark())
         return rows[0][0] if rows else None
 

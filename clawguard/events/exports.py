@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from clawguard.checks import is_integer
 from clawguard.clock import Duration, microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.events.checkpoints import Checkpoint, read_checkpoint
@@ -32,7 +33,7 @@ class Export(NamedTuple):
     @classmethod
     def of(cls, to: Target, *, every: object, seconds: Duration, at: int) -> Export:
         """Check what was asked for; raise InvalidArgument for what will not do."""
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if not is_integer(every, least=1):
             raise InvalidArgument("every", "must be a number of events, at least 1")
         rest = microseconds(seconds, argument="seconds")
         return cls(_receiver_of(to), every, rest, -1, at)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from clawguard.checks import check_text
+from clawguard.checks import check_text, is_integer
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds
 from clawguard.errors import ClockError, EventsArchived, InvalidArgument, StoreUnavailable, StoreUpgraded
 from clawguard.events.archives import cut_of
@@ -117,10 +117,15 @@ class EventLog:
 
     def last(self) -> tuple[int, int]:
         """Return the last entry's number and time (microseconds); zeros for an empty log."""
+        head = self._head()
+        return (0, 0) if head is None else (head[0], head[2])
+
+    def _head(self) -> Row | None:
+        """Return the last entry's number, hash and time, if there is one."""
         rows = self._store.read("event.head")
         if rows and None in rows[0]:
             raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
-        return (rows[0][0], rows[0][2]) if rows else (0, 0)
+        return rows[0] if rows else None
 
     def read(
         self,
@@ -301,9 +306,9 @@ def _seconds(duration: Duration | None, *, argument: str) -> float | None:
 
 def check_page(*, after: int, limit: int) -> None:
     """Raise InvalidArgument for a page of events that nobody can ask for."""
-    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 2**63:
+    if not is_integer(after, least=0, most=2**63 - 1):
         raise InvalidArgument("after", "must be the number of an event, or 0")
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+    if not is_integer(limit, least=1, most=_MAX_LIMIT):
         raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
 
 

@@ -154,10 +154,8 @@ class ProvenLog(EventLog):
         return given
 
     def _end(self) -> Place:
-        rows = self._store.read("event.head")
-        if rows and None in rows[0]:
-            raise StoreUnavailable("the log's last entry cannot be read", hint="restore a backup")
-        return Place(rows[0][0], rows[0][1]) if rows else Place(0, self._genesis)
+        head = self._head()
+        return Place(0, self._genesis) if head is None else Place(head[0], head[1])
 
     def _start(self, trusted: NoteKey | None) -> Place | Fault:
         """Return where the log begins here, as it is proven."""

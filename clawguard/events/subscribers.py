@@ -7,25 +7,25 @@ alarm, and the next event has its turn.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from clawguard.checks import check_text
+from clawguard.checks import check_text, is_integer
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds, to_datetime
 from clawguard.errors import EventsArchived, InvalidArgument, StoreUnavailable
+from clawguard.events.coroutines import running_loop
 from clawguard.events.cursors import Bench, Cursor
 from clawguard.events.serving import Server
 from clawguard.events.signals import Receiver, check_receiver
 from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 
-__all__ = ["LEASE", "Parked", "Servers", "Subscriber", "Subscribers"]
+__all__ = ["Parked", "Servers", "Subscriber", "Subscribers"]
 
-LEASE = 15.0  # seconds that a server may be silent before another takes over
+_LEASE = 15.0  # seconds that a server may be silent before another takes over
 _SHORTEST_LEASE = SECOND // 10
 _TRIES = 8
 _PATIENCE = 2.0  # seconds
@@ -75,7 +75,7 @@ class Servers:
         check_receiver(receiver)
         check_text(name, argument="durable")
         most = _TRIES if tries is None else tries
-        if isinstance(most, bool) or not isinstance(most, int) or not 0 < most < 2**31:
+        if not is_integer(most, least=1, most=2**31 - 1):
             raise InvalidArgument("tries", "must be an integer of at least 1")
         self._reserve(name)
         try:
@@ -121,25 +121,23 @@ class Servers:
         for name, before in list(self._servers.items()):
             if before is not None and not self._closed:
                 before.stop()  # a receiver may have forked, and its call may return in the child too
-                self._servers[name] = Server(
-                    before.cursor.anew(), before.receiver, tries=before.tries, bench=self.bench
-                )
-                self._servers[name].start()  # type: ignore[union-attr]
+                cursor = before.cursor.anew()
+                server = Server(cursor, before.receiver, tries=before.tries, bench=self.bench)
+                self._servers[name] = server
+                server.start()
 
     def cursor(
         self, name: str, pattern: str | None, *, after: int | None, lease: Duration | None, argument: str
     ) -> Cursor:
         """Return the cursor of a name, made if there is none: then behind `after`, or at the log's end."""
-        length = microseconds(LEASE if lease is None else lease, argument="lease")
+        length = microseconds(_LEASE if lease is None else lease, argument="lease")
         if length < _SHORTEST_LEASE:
             raise InvalidArgument("lease", "must be at least a tenth of a second")
         if pattern is not None:
             matching_types(pattern, argument=argument)
         last = self.bench.log.last()[0]
-        if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
-            raise InvalidArgument("after", "must be the number of an event, 0 or None")
-        if after is not None and not 0 <= after <= last:
-            raise InvalidArgument("after", f"must be 0 to {last}, the log's last event")
+        if after is not None and not is_integer(after, least=0, most=last):
+            raise InvalidArgument("after", f"must be None, or 0 to {last}, the log's last event")
         incarnation, kept = self._make(name, pattern, position=last if after is None else after)
         return Cursor(
             name,
@@ -189,7 +187,7 @@ class Subscribers:
 
     def replay(self, name: str, seq: int | None = None) -> int:
         """Have parked events tried once more, one or all, by whoever serves the name; return how many."""
-        if seq is not None and (isinstance(seq, bool) or not isinstance(seq, int) or not 0 < seq < 2**63):
+        if seq is not None and not is_integer(seq, least=1, most=2**63 - 1):
             raise InvalidArgument("seq", "must be the number of a parked event")
         check_text(name, argument="name")
         with self._change(durable=False) as change:
@@ -224,14 +222,6 @@ def _end(servers: Sequence[Server | None]) -> None:
     running = [each for each in servers if each is not None]
     for server in running:
         server.stop()
-    deadline = time.monotonic() + (0.0 if _is_on_a_loop() else _PATIENCE)
+    deadline = time.monotonic() + (_PATIENCE if running_loop() is None else 0.0)
     for server in running:
         server.join(max(0.0, deadline - time.monotonic()))
-
-
-def _is_on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clawguard.checks import check_text
+from clawguard.checks import is_text
 from clawguard.clock import LONGEST, SECOND
 from clawguard.errors import InvalidArgument
 from clawguard.guard.faults import TokenFault
@@ -161,17 +161,9 @@ def _steps(step: ActorClaim | None) -> list[ActorClaim]:
 
 def _actor(step: ActorClaim) -> Actor:
     prefix, agent_id = step.sub[: len(_AGENT)], step.sub[len(_AGENT) :]
-    if prefix != _AGENT or not _is_text(agent_id):
+    if prefix != _AGENT or not is_text(agent_id):
         raise TokenFault("actors")
     return Actor(agent_id, step.sid)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        check_text(value, argument="agent_id")
-    except InvalidArgument:
-        return False
-    return True
 
 
 def _nest(actors: tuple[Actor, ...]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Collection, Mapping
 
-from clawguard.checks import check_text
+from clawguard.checks import check_text, is_integer
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.forks import call_around_fork
@@ -42,7 +42,7 @@ class Guard:
     ) -> None:
         if isinstance(audiences, str) or audience not in audiences:
             raise ConfigError("audiences must be a collection that holds the audience itself")
-        if isinstance(leeway, bool) or not isinstance(leeway, int) or not 0 <= leeway <= _MAX_LEEWAY:
+        if not is_integer(leeway, least=0, most=_MAX_LEEWAY):
             raise ConfigError("the leeway must be 0 to 60 seconds")
         self._issuer = check_text(issuer, argument="issuer")
         self._audience = audience

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn
 
-from clawguard.checks import check_text
+from clawguard.checks import is_text
 from clawguard.clock import SECOND
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.encoding import b64encode, compact_json, parse_object
@@ -79,7 +79,7 @@ class DPoPProof:
         self, claims: dict[str, Any], kid: str, *, token: str | None, now: int, leeway: int
     ) -> ProofId:
         issued_at = claims.get("iat")
-        if type(issued_at) is not int or not _is_text(claims.get("jti")):
+        if type(issued_at) is not int or not is_text(claims.get("jti")):
             raise ProofFault("proof_claims")
         if claims.get("htm") != self._method or normal_uri(claims.get("htu")) != self._url:
             raise ProofFault("proof_request")
@@ -178,14 +178,6 @@ def _key_of(header: bytes) -> VerifyingKey:
     except ConfigError:
         pass
     raise ProofFault("proof_key")
-
-
-def _is_text(value: object) -> bool:
-    try:
-        check_text(value, argument="jti")
-    except InvalidArgument:
-        return False
-    return True
 
 
 def _is_of(token: str, ath: object) -> bool:

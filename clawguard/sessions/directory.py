@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from clawguard.checks import check_progress, check_text
+from clawguard.checks import check_progress, check_text, is_integer
 from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.models import STATES, Page, Session
@@ -71,7 +71,7 @@ class Directory:
         `parent_id`. Raises InvalidArgument for a limit outside 1 to 1,000, a filter that is None, and a
         cursor that is malformed or of other filters.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MAX_LIMIT:
+        if not is_integer(limit, least=1, most=_MAX_LIMIT):
             raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
         params = {"workspace_id": _workspace(workspace_id), **_check_filters(filters)}
         if live is not None and not isinstance(live, bool):

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from clawguard.checks import check_metadata, check_text
+from clawguard.checks import check_metadata, check_text, is_integer
 from clawguard.clock import LONGEST, microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
 from clawguard.guard import Member, Policy, authority_of, check_cnf
@@ -317,7 +317,7 @@ def check_subject(subject: str | None, agent: str) -> str:
 
 
 def check_uses(value: object) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**53):
+    if value is not None and not is_integer(value, least=1, most=2**53 - 1):
         raise InvalidArgument("max_uses", "must be an integer of at least 1, or None")
     return value
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
+from clawguard.checks import is_integer
 from clawguard.clock import SECOND, microseconds, to_microseconds
 from clawguard.errors import (
     DelegationRefused,
@@ -70,7 +71,7 @@ class Limits(NamedTuple):
     @classmethod
     def of(cls, most: object, at_limit: object, refresh_idle: object, refresh_grace: object) -> Limits:
         """Return the limits that `open` was given; raise InvalidArgument for others."""
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        if most is not None and not is_integer(most, least=1):
             raise InvalidArgument("max_sessions_per_agent", "must be an integer of at least 1, or None")
         if at_limit not in get_args(AtLimit):
             raise InvalidArgument("at_limit", "must be 'deny' or 'evict_oldest'")

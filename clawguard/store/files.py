@@ -8,10 +8,9 @@ import stat
 import tempfile
 from pathlib import Path
 
-from clawguard.errors import ConfigError, InvalidArgument
+from clawguard.errors import ConfigError
 
 __all__ = [
-    "absolute",
     "check_database_file",
     "check_private",
     "prepare_folder",
@@ -102,17 +101,6 @@ def check_database_file(path: Path) -> None:
     for side in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         if side.exists():
             check_private(side)
-
-
-def absolute(path: Path) -> Path:
-    """Return the whole path of a database; raise InvalidArgument for what no file can be called."""
-    try:
-        os.fsencode(path)
-        return path.absolute()
-    except UnicodeEncodeError:
-        raise InvalidArgument("url", "holds characters that no file name has") from None
-    except OSError:
-        raise ConfigError("the working folder is gone", hint="give an absolute path") from None
 
 
 def remove_folder(folder: Path, *, owner: int) -> None:

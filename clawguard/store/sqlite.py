@@ -19,6 +19,7 @@ from typing import Any
 from clawguard.clock import Clock
 from clawguard.errors import ConfigError, StoreUnavailable
 from clawguard.forks import call_around_fork
+from clawguard.private_files import absolute
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import (
@@ -28,7 +29,6 @@ from clawguard.store.connections import (
     translate,
 )
 from clawguard.store.files import (
-    absolute,
     check_database_file,
     check_private,
     prepare_folder,
@@ -60,7 +60,7 @@ class SQLiteStore:
         lock_timeout: float = 5.0,
         temporary: bool = False,
     ) -> None:
-        self._path = path = absolute(path)
+        self._path = path = absolute(path, argument="url")
         self._clock = clock
         self._temporary = temporary
         self._catalog = Catalog("sqlite")
