@@ -9,10 +9,11 @@ import tempfile
 from pathlib import Path
 
 from clawguard.errors import ConfigError
+from clawguard.private_files import check_private
 
 __all__ = [
     "check_database_file",
-    "check_private",
+    "check_own",
     "prepare_folder",
     "remove_folder",
 ]
@@ -79,20 +80,14 @@ def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) ->
     return kind
 
 
-def check_private(path: Path) -> None:
+def check_own(path: Path) -> None:
     """Refuse a file of ours that is a link, not regular, another user's, or open to others."""
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{path.name} is not a regular file")
-    if status.st_uid != os.geteuid():
-        raise ConfigError(f"{path.name} belongs to another user")
-    if status.st_mode & _OTHERS:
-        raise ConfigError(f"{path.name} is open to other users", hint=f"chmod 600 {path.name}")
+    check_private(path, path.lstat(), name="database's file")
 
 
 def check_database_file(path: Path) -> None:
     """Refuse an empty file, which SQLite would take for a new database, and files open to others."""
-    check_private(path)
+    check_own(path)
     if path.stat().st_size == 0:
         raise ConfigError(
             f"{path.name} is empty: a database was lost or truncated here",
@@ -100,7 +95,7 @@ def check_database_file(path: Path) -> None:
         )
     for side in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         if side.exists():
-            check_private(side)
+            check_own(side)
 
 
 def remove_folder(folder: Path, *, owner: int) -> None:

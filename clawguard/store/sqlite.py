@@ -30,7 +30,7 @@ from clawguard.store.connections import (
 )
 from clawguard.store.files import (
     check_database_file,
-    check_private,
+    check_own,
     prepare_folder,
     remove_folder,
 )
@@ -235,7 +235,7 @@ class SQLiteStore:
         self._queue.open()
         self._queue.acquire()
         try:
-            check_private(self.side_file("lock"))
+            check_own(self.side_file("lock"))
             if not self._path.exists():
                 make_file(self._path, aside=self.side_file("new"))
             check_database_file(self._path)
