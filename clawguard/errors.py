@@ -17,10 +17,12 @@ ClawguardError
 │   └── EventsArchived           asked for events that are in an archive by now: until
 ├── ConfigError                  files, keys or settings are not as they must be
 ├── ClockError                   the clock stands below what the log has seen
-└── StoreUnavailable             the store did not answer; access is denied
-    ├── StoreBusy                a lock was not had in time; nothing happened
-    ├── StoreUpgraded            a newer version migrated the store
-    └── OutcomeUnknown           the write may or may not have happened; repeat it
+├── StoreUnavailable             the store did not answer; access is denied
+│   ├── StoreBusy                a lock was not had in time; nothing happened
+│   ├── StoreUpgraded            a newer version migrated the store
+│   └── OutcomeUnknown           the write may or may not have happened; repeat it
+├── EventRefused                 raised by a durable receiver: it will never take this event
+└── ReceiverUnavailable          raised by a durable receiver: it can take nothing just now
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ __all__ = [
     "ClockError",
     "ConfigError",
     "DelegationRefused",
+    "EventRefused",
     "EventsArchived",
     "InsufficientScope",
     "InvalidArgument",
@@ -43,6 +46,7 @@ __all__ = [
     "NoSession",
     "OutcomeUnknown",
     "PolicyDenied",
+    "ReceiverUnavailable",
     "SessionEnded",
     "SessionNotFound",
     "StoreBusy",
@@ -287,3 +291,21 @@ class OutcomeUnknown(StoreUnavailable):
     """Report that a commit failed in a way that leaves its outcome open. Repeat the call as it was."""
 
     code = "outcome_unknown"
+
+
+class EventRefused(ClawguardError):
+    """Say, in a durable receiver, that an event will never be taken: it is parked at once.
+
+    The message is kept with it and written into the log, so it holds no secret.
+    """
+
+    code = "event_refused"
+
+
+class ReceiverUnavailable(ClawguardError):
+    """Say, in a durable receiver, that nothing can be taken just now: the event is tried until it can.
+
+    Later and later, up to some seconds; that is not counted as a try, and nothing is parked.
+    """
+
+    code = "receiver_unavailable"

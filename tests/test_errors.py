@@ -15,6 +15,7 @@ from clawguard.errors import (
     ClawguardError,
     ConfigError,
     DelegationRefused,
+    EventRefused,
     EventsArchived,
     InsufficientScope,
     InvalidArgument,
@@ -22,6 +23,7 @@ from clawguard.errors import (
     InvalidToken,
     KeyInUse,
     NoSession,
+    ReceiverUnavailable,
     SessionEnded,
     SessionNotFound,
     StoreBusy,
@@ -45,6 +47,8 @@ EXAMPLES: list[ClawguardError] = [
     EventsArchived(7),
     ConfigError("wrong mode", hint="chmod 600"),
     StoreBusy("locked"),
+    EventRefused("answered 410"),
+    ReceiverUnavailable("does not answer"),
 ]
 
 

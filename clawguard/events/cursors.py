@@ -24,6 +24,7 @@ __all__ = ["Bench", "Change", "Changes", "Cursor", "Lease", "Standing"]
 _CATCH_UP_EVERY = 60 * SECOND
 _FAR_AHEAD = 1_000
 _FIRST_WAIT, _LONGEST_WAIT = SECOND // 10, 30 * SECOND  # between tries of one event
+_LONGEST_OUTAGE = 5 * SECOND  # between tries while nothing can be taken
 
 
 class Change(Protocol):
@@ -225,6 +226,12 @@ class Cursor:
         given = {"now": change.now, "position": position, "shortest": _FIRST_WAIT, "longest": _LONGEST_WAIT}
         rows = change.tx.run("cursor.fail", **given, **self._mark())
         return rows[0][0] if rows else None
+
+    def wait_in(self, change: Change, position: int, *, outages: int) -> None:
+        """Have nothing tried for a while, the longer the more often nothing could be taken."""
+        self.leased_until = 0
+        until = change.now + min(_LONGEST_OUTAGE, _FIRST_WAIT << min(outages, 20))
+        change.tx.run("cursor.wait", until=until, position=position, **self._mark())
 
     def _mark(self) -> dict[str, Any]:
         return {"name": self.name, "incarnation": self.incarnation, "owner": self.owner}

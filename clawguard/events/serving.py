@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from clawguard.clock import SECOND
-from clawguard.errors import ClawguardError
+from clawguard.errors import ClawguardError, EventRefused, ReceiverUnavailable
 from clawguard.events.coroutines import LoopEnded
 from clawguard.events.cursors import Bench, Change, Cursor, Lease, Standing
 from clawguard.events.event import Event
@@ -41,6 +41,7 @@ class Server:
         self.is_over = False
         self._bench = bench
         self._careful = 0
+        self._outages = 0
         self._is_behind = False
         self._stopped = False
         self._is_left = False
@@ -170,6 +171,7 @@ class Server:
             raise
         except BaseException as error:  # the thread is ours: whatever it was, the subscriber is tried again
             return error
+        self._outages = 0
         return None
 
     def _check_left(self) -> None:
@@ -178,18 +180,29 @@ class Server:
 
     def _not_taken(self, event: Event, error: BaseException, *, before: int, taken: int) -> bool:
         """Note what was taken, and have the event tried later, or park it."""
-        kind = type(error).__name__
         with self._bench.change(durable=False) as change:
             if taken > before and not self.cursor.advance_in(change, before, taken):
                 return True
-            tries = self.cursor.fail_in(change, taken)
-            if tries is not None and tries >= self.tries and self.cursor.advance_in(change, taken, event.seq):
-                self._park(change, event, kind, tries=tries)
+            if isinstance(error, ReceiverUnavailable):
+                self._wait_in(change, taken)
+            else:
+                tries = self.cursor.fail_in(change, taken)
+                is_last = tries is not None and (tries >= self.tries or isinstance(error, EventRefused))
+                if is_last and self.cursor.advance_in(change, taken, event.seq):
+                    self._park(change, event, _reason(error), tries=tries or 0)
+        self._report(event, error)
+        return True
+
+    def _wait_in(self, change: Change, position: int) -> None:
+        self.cursor.wait_in(change, position, outages=self._outages)
+        self._outages += 1
+
+    def _report(self, event: Event, error: BaseException) -> None:
+        kind = type(error).__name__
         with suppress(Exception):
             _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, kind)
             if event.type != "subscriber.failed":
                 self._bench.bus.report(name_of(self.receiver), kind, 1)
-        return True
 
     def _park_unseen(self, lease: Lease, event: Event) -> bool:
         """Park an event that ended or hung whoever was at work on it."""
@@ -212,7 +225,8 @@ class Server:
         """Try a parked event once more, where that was asked for and nothing else is to do."""
         name = self.cursor.name
         rows = self._bench.store.read("parked.due", name=name)
-        if not rows or self.cursor.lease() is None:
+        lease = self.cursor.lease() if rows else None
+        if lease is None:
             return False
         (seq,) = rows[0]
         with self._bench.change(durable=False) as change:
@@ -225,7 +239,18 @@ class Server:
         with self._bench.change(durable=False) as change:
             if error is None:
                 change.tx.run("parked.delete", name=name, seq=seq)
-            elif rows := change.tx.run("parked.fail", name=name, seq=seq, error=type(error).__name__):
-                self._raise_alarm(change, events[0], type(error).__name__, tries=rows[0][0])
+            elif isinstance(error, ReceiverUnavailable):
+                change.tx.run("parked.begin_anew", name=name, seq=seq)
+                self._wait_in(change, lease.position)
+            elif rows := change.tx.run("parked.fail", name=name, seq=seq, error=_reason(error)):
+                self._raise_alarm(change, events[0], _reason(error), tries=rows[0][0])
         self.cursor.release()
         return True
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is kept of an error: its type, and of one that is meant for the log its message."""
+    if not isinstance(error, EventRefused):
+        return type(error).__name__
+    text = "".join(each if each.isprintable() else " " for each in str(error.message))
+    return text.encode(errors="replace").decode().strip()[:255] or type(error).__name__

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from clawguard import Event, InvalidArgument, SessionManager, StoreUnavailable
+from clawguard.errors import EventRefused, ReceiverUnavailable
 from tests.clocks import FakeClock
 from tests.openers import KEK, open_manager, raw
 from tests.subscribing import PATIENCE, ids, made, position, until
@@ -272,3 +273,77 @@ def test_a_forked_child_is_somebody_else(manager: SessionManager, monkeypatch: p
     owner = cursor.owner
     monkeypatch.setattr("os.getpid", lambda: 1)
     assert cursor.owner != owner
+
+
+def test_an_outage_is_no_try_and_parks_nothing(real: SessionManager) -> None:
+    heard: list[Event] = []
+    outage = iter([ReceiverUnavailable("down")] * 4)
+
+    def take(event: Event) -> None:
+        if event.seq == 2:
+            for down in outage:
+                raise down
+        heard.append(event)
+
+    expected = made(real, 3)
+    real.on("session.created", take, durable="siem", after=0, tries=1)
+    until(lambda: len(heard) == 3)
+    assert ids(heard) == expected
+    assert real.subscribers.parked("siem") == ()
+    assert real.events.read(types="subscriber.parked") == []
+
+
+def test_the_tries_of_an_outage_are_further_and_further_apart(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    calls: list[int] = []
+
+    def take(event: Event) -> None:
+        calls.append(event.seq)
+        raise ReceiverUnavailable("down")
+
+    def waits() -> int:
+        return cursor.standing().waits(clock.now())
+
+    made(manager, 1)
+    manager.on("session.created", take, durable="siem", after=0)
+    cursor = manager.subscribers.cursor("siem")
+    rests = []
+    for _ in range(8):
+        until(waits)
+        rests.append(waits() / 1_000_000)
+        clock.advance(rests[-1])
+    assert rests == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_a_refused_event_is_parked_at_once_with_what_was_said(real: SessionManager) -> None:
+    calls: list[int] = []
+
+    def take(event: Event) -> None:
+        calls.append(event.seq)
+        if event.seq == 2:
+            raise EventRefused("answered 410\nGone" + "!" * 300)
+
+    made(real, 3)
+    real.on("session.created", take, durable="siem", after=0)
+    until(lambda: position(real) >= 3)
+    assert calls == [1, 2, 3]
+    (parked,) = real.subscribers.parked("siem")
+    (alarm,) = real.events.read(types="subscriber.parked")
+    said = ("answered 410 Gone" + "!" * 300)[:255]
+    assert (parked.seq, parked.tries, parked.error, alarm.reason) == (2, 1, said, said)
+
+
+def test_a_parked_event_waits_for_the_end_of_an_outage_too(real: SessionManager) -> None:
+    answers: list[Exception] = [EventRefused("no"), ReceiverUnavailable("down"), EventRefused("no")]
+
+    def take(event: Event) -> None:
+        if answers:
+            raise answers.pop(0)
+
+    made(real, 1)
+    real.on("session.created", take, durable="siem", after=0)
+    until(lambda: real.subscribers.parked("siem"))
+    assert real.subscribers.replay("siem") == 1
+    until(lambda: answers == [] and len(real.events.read(types="subscriber.parked")) == 2)
+    assert real.subscribers.parked("siem")[0].tries == 2

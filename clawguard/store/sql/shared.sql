@@ -519,6 +519,12 @@ UPDATE event_cursors SET tries = tries + 1, next_try_at = :now + min(:longest, :
     owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
 WHERE name = :name AND incarnation = :incarnation AND position = :position RETURNING tries;
 
+-- name: cursor.wait
+-- Note when to try the next event again, where no event could be taken; nobody is at work until then.
+UPDATE event_cursors SET next_try_at = :until,
+    owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
+WHERE name = :name AND incarnation = :incarnation AND position = :position;
+
 -- name: cursor.release
 UPDATE event_cursors SET owner = NULL, lease_until = 0
 WHERE name = :name AND incarnation = :incarnation AND owner = :owner;
@@ -543,6 +549,10 @@ SELECT seq FROM parked_events WHERE name = :name AND replay = 1 ORDER BY seq LIM
 -- name: parked.begin
 -- Count a try of a parked event before it is made: one that ends its process is not tried for ever.
 UPDATE parked_events SET replay = 0, tries = tries + 1 WHERE name = :name AND seq = :seq AND replay = 1 RETURNING tries;
+
+-- name: parked.begin_anew
+-- Take back a try that was none: the event is tried again.
+UPDATE parked_events SET replay = 1, tries = tries - 1 WHERE name = :name AND seq = :seq;
 
 -- name: parked.fail
 UPDATE parked_events SET error = :error WHERE name = :name AND seq = :seq RETURNING tries;
