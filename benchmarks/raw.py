@@ -74,6 +74,12 @@ class RawStore:
         """Copy the log back, as the library does between commits."""
         self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
+    def publish(self) -> None:
+        """Insert an event in a transaction of its own."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._append("0190")
+        self._connection.execute("COMMIT")
+
     def encode(self) -> str:
         """Sign the claims of a session with PyJWT."""
         return jwt.encode(self._claims, self._key, algorithm="ES256", headers=self._headers)

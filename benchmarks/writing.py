@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
+from pydantic import BaseModel
+
 from clawguard import Verifier
 
 from .harness import Pair, Result, Setting, alternate, benchmark, pair
@@ -90,3 +92,25 @@ def revoke(setting: Setting) -> Iterator[Result]:
         )
     raw.close()
     yield found.against("revoke, to the statements by hand", 1.6)
+
+
+class _Added(BaseModel):
+    text: str
+
+
+@benchmark("publish")
+def publish(setting: Setting) -> Iterator[Result]:
+    """publish an event of the host's own, power-safe"""
+    raw = RawStore(setting.path("publish-raw"))
+    raw.level("FULL")
+    payload = _Added(text="the meeting is at noon")
+    with open_manager(setting.path("publish")) as manager:
+        manager.events.register("memory.added", _Added)
+        found = pair(
+            lambda: manager.publish("memory.added", payload),
+            raw.publish,
+            rounds=setting.size(61, 21),
+            number=50,
+        )
+    raw.close()
+    yield found.against("publish, to one raw commit", 1.5)

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clawguard.checks import check_text, is_integer
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds
@@ -18,9 +18,11 @@ from clawguard.events.chain import Place, canonical, genesis, link
 from clawguard.events.entries import Entry
 from clawguard.events.event import Event
 from clawguard.events.signals import EventBus
-from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 from clawguard.store import Row, Store, Transaction
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter", "check_page"]
 
@@ -144,7 +146,9 @@ class EventLog:
         that number were archived.
         """
         check_page(after=after, limit=limit)
-        filters, params = _filters(types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id)
+        filters, params = self._filters(
+            types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id
+        )
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
             self._make_safe(rows[-1][0])
@@ -170,7 +174,7 @@ class EventLog:
         check_page(after=after or 0, limit=1)
         patience = _seconds(timeout, argument="timeout")
         rest = microseconds(poll, argument="poll", least=0) / SECOND
-        _filters(types, session_id=session_id, workspace_id=workspace_id)
+        self._filters(types, session_id=session_id, workspace_id=workspace_id)
         start = self.last()[0] if after is None else after
 
         def read(after: int) -> tuple[list[Event], int]:
@@ -182,6 +186,14 @@ class EventLog:
 
         return Follower(read, self.wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
 
+    def register(self, name: str, payload: type[BaseModel] | None = None) -> None:
+        """Make a type of the host's own known here, such as `memory.added`, and give it a signal.
+
+        `payload` is the pydantic model of what its events carry, None any JSON object: see
+        `SessionManager.publish`. Every process that publishes or hears such events registers them.
+        """
+        self._bus.register(name, payload)
+
     def flush(self, timeout: Duration | None = None) -> bool:
         """Wait until every live receiver has heard all there was; False after `timeout` seconds."""
         return self._bus.flush(_seconds(timeout, argument="timeout"))
@@ -191,6 +203,29 @@ class EventLog:
         self._closed = True
         with self._lock:
             self._news.notify_all()
+
+    def _filters(
+        self, types: str | Sequence[str] | None, **ids: str | None
+    ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        filters: list[str] = []
+        params: dict[str, Any] = {}
+        if types is not None:
+            filters.append("of_types")
+            params["types"] = json.dumps(sorted(self._wanted(types)))
+        for name, value in ids.items():
+            if value is not None:
+                filters.append(f"of_{name.removesuffix('_id')}")
+                params[name] = check_text(
+                    str(value) if isinstance(value, uuid.UUID) else value, argument=name
+                )
+        return tuple(filters), params
+
+    def _wanted(self, types: str | Sequence[str]) -> frozenset[str]:
+        patterns = (types,) if isinstance(types, str) else types
+        if not isinstance(patterns, list | tuple | set | frozenset):
+            raise InvalidArgument("types", "must be an event type, a pattern, or a list of them")
+        known = self._bus.types
+        return frozenset[str]().union(*(known.matching(each, argument="types") for each in patterns))
 
     def _cut(self) -> Place:
         """Return where the log begins here: what came before was archived."""
@@ -310,20 +345,3 @@ def check_page(*, after: int, limit: int) -> None:
         raise InvalidArgument("after", "must be the number of an event, or 0")
     if not is_integer(limit, least=1, most=_MAX_LIMIT):
         raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
-
-
-def _filters(types: str | Sequence[str] | None, **ids: str | None) -> tuple[tuple[str, ...], dict[str, Any]]:
-    filters: list[str] = []
-    params: dict[str, Any] = {}
-    if types is not None:
-        patterns = (types,) if isinstance(types, str) else types
-        if not isinstance(patterns, list | tuple | set | frozenset):
-            raise InvalidArgument("types", "must be an event type, a pattern, or a list of them")
-        wanted = frozenset[str]().union(*(matching_types(each, argument="types") for each in patterns))
-        filters.append("of_types")
-        params["types"] = json.dumps(sorted(wanted))
-    for name, value in ids.items():
-        if value is not None:
-            filters.append(f"of_{name.removesuffix('_id')}")
-            params[name] = check_text(str(value) if isinstance(value, uuid.UUID) else value, argument=name)
-    return tuple(filters), params

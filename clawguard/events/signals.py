@@ -14,8 +14,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from blinker import ANY, NamedSignal, Namespace
 
@@ -23,8 +24,12 @@ from clawguard.errors import InvalidArgument
 from clawguard.events.coroutines import CoroutineRunner
 from clawguard.events.entries import Entry
 from clawguard.events.event import Event
-from clawguard.events.types import EVENT_TYPES, matching_types, signal_name
+from clawguard.events.registry import EventTypes
+from clawguard.events.types import EVENT_TYPES, signal_name
 from clawguard.forks import call_around_fork
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 __all__ = ["Dispatch", "EventBus", "Receiver", "Signals", "check_receiver", "name_of"]
 
@@ -57,7 +62,14 @@ class Signals(Namespace):
     """
 
     def __init__(self) -> None:
-        super().__init__({signal_name(each): _StrongSignal(signal_name(each)) for each in EVENT_TYPES})
+        super().__init__()
+        for each in EVENT_TYPES:
+            self.add(each)
+
+    def add(self, event_type: str) -> None:
+        """Make the signal of an event type, where there is none."""
+        name = signal_name(event_type)
+        self.setdefault(name, _StrongSignal(name))
 
     def __getattr__(self, name: str) -> NamedSignal:
         try:
@@ -73,13 +85,14 @@ class EventBus:
     def __init__(self, *, dispatch: Dispatch, capacity: int = _CAPACITY) -> None:
         if dispatch not in ("thread", "inline"):
             raise InvalidArgument("dispatch", "must be 'thread' or 'inline'")
+        self.types = EventTypes()
         self.signals = Signals()
         self.sender: object = None
         self.report: FailureReport = _report_to_nobody
         self._inline = dispatch == "inline"
         self._capacity = capacity
         self._failures: tuple[type[BaseException], ...] = _FAILURES if self._inline else (BaseException,)
-        self._patterns: list[tuple[frozenset[str], Receiver]] = []
+        self._patterns: list[tuple[str, Receiver]] = []
         self._coroutines = CoroutineRunner(capacity)
         self._begin_anew()
         call_around_fork(self)
@@ -106,15 +119,20 @@ class EventBus:
     def on(self, pattern: str, receiver: Receiver) -> Receiver:
         """Have a plain or async callable called with every `Event` whose type fits the pattern."""
         check_receiver(receiver)
-        entry = (matching_types(pattern), receiver)
+        self.types.matching(pattern)
         with self._lock:
-            self._patterns = [*self._patterns, entry]
+            self._patterns = [*self._patterns, (pattern, receiver)]
         return receiver
 
     def off(self, receiver: Receiver) -> None:
         """Stop calling a receiver given to `on`."""
         with self._lock:
-            self._patterns = [(types, each) for types, each in self._patterns if each != receiver]
+            self._patterns = [(pattern, each) for pattern, each in self._patterns if each != receiver]
+
+    def register(self, name: str, payload: type[BaseModel] | None) -> None:
+        """Make a type of the host's own known; who listens to a pattern that it fits hears it."""
+        self.types.register(name, payload)
+        self.signals.add(name)
 
     def queue(self, entries: Sequence[Entry]) -> None:
         """Take entries in commit order; what finds the queue full is dropped, counted and reported.
@@ -235,8 +253,8 @@ class EventBus:
     def _hand_out(self, entry: Entry) -> None:
         """Call each receiver with a record of its own: what one does to its data, no other sees."""
         event_type = entry.body["type"]
-        for types, receiver in self._patterns:
-            if event_type in types:
+        for pattern, receiver in self._patterns:
+            if fnmatchcase(event_type, pattern):
                 self._call(receiver, entry.event())
         signal = self.signals[signal_name(event_type)]
         for receiver in [] if signal.is_muted else list(signal.receivers_for(self.sender)):

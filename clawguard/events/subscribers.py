@@ -20,7 +20,6 @@ from clawguard.events.coroutines import running_loop
 from clawguard.events.cursors import Bench, Cursor
 from clawguard.events.serving import Server
 from clawguard.events.signals import Receiver, check_receiver
-from clawguard.events.types import matching_types
 from clawguard.forks import call_around_fork
 
 __all__ = ["Parked", "Servers", "Subscriber", "Subscribers"]
@@ -134,7 +133,7 @@ class Servers:
         if length < _SHORTEST_LEASE:
             raise InvalidArgument("lease", "must be at least a tenth of a second")
         if pattern is not None:
-            matching_types(pattern, argument=argument)
+            self.bench.bus.types.matching(pattern, argument=argument)
         last = self.bench.log.last()[0]
         if after is not None and not is_integer(after, least=0, most=last):
             raise InvalidArgument("after", f"must be None, or 0 to {last}, the log's last event")

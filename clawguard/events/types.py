@@ -1,12 +1,8 @@
-"""The types of events: a closed set of names, each with one signal."""
+"""The types of the library's own events: a closed set of names, each with one signal."""
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
-from clawguard.errors import InvalidArgument
-
-__all__ = ["EVENT_TYPES", "matching_types", "schema_id", "signal_name"]
+__all__ = ["EVENT_TYPES", "RESERVED", "likely_meant", "schema_id", "signal_name"]
 
 EVENT_TYPES = (
     "session.created",
@@ -27,6 +23,8 @@ EVENT_TYPES = (
     "subscriber.failed",
     "subscriber.parked",
 )
+# The first words of what the library writes, or may write one day.
+RESERVED = frozenset(each.partition(".")[0] for each in EVENT_TYPES) | {"clawguard", "event", "history"}
 _MISTAKEN = {
     "session.revoked": "use 'session.expired': its cause is 'revoked'",
     "session.ended": "use 'session.expired': its cause says why",
@@ -45,15 +43,6 @@ def schema_id(event_type: str) -> str:
     return f"urn:clawguard:schema:{event_type}:1"
 
 
-def matching_types(pattern: object, *, argument: str = "pattern") -> frozenset[str]:
-    """Return the event types that a name or a pattern such as `session.*` fits.
-
-    Raises InvalidArgument with a hint for one that fits none: a receiver that never hears is a trap.
-    """
-    if not isinstance(pattern, str):
-        raise InvalidArgument(argument, "must be an event type or a pattern such as 'session.*'")
-    found = frozenset(each for each in EVENT_TYPES if fnmatchcase(each, pattern))
-    if not found:
-        hint = _MISTAKEN.get(pattern, "the types are " + ", ".join(EVENT_TYPES))
-        raise InvalidArgument(argument, "fits no type of event", hint=hint)
-    return found
+def likely_meant(mistaken: str) -> str | None:
+    """Return a hint for a name that is often mistaken for another."""
+    return _MISTAKEN.get(mistaken)

@@ -387,6 +387,7 @@ class AsyncSessionManager(_AsyncOpened):
     revoke = _hop(SessionManager.revoke)
     end = _hop(SessionManager.end)
     invalidate = _hop(SessionManager.invalidate)
+    publish = _hop(SessionManager.publish)
     revoke_all_for_agent = _hop(SessionManager.revoke_all_for_agent)
     revoke_where = _hop(SessionManager.revoke_where)
     active_count = _hop(SessionManager.active_count)

@@ -16,7 +16,7 @@ from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 
-__all__ = ["Use", "Validator", "bound_actor", "current_session", "requires", "who_acts"]
+__all__ = ["Use", "Validator", "bound_actor", "bound_session_id", "current_session", "requires", "who_acts"]
 
 _WATCH_EVERY = 0.25
 
@@ -55,8 +55,14 @@ def who_acts(actor: str | None) -> str:
 
 def bound_actor() -> str | None:
     """Return who acts here, for the log: the bound session, if any."""
+    session_id = bound_session_id()
+    return None if session_id is None else f"session:{session_id}"
+
+
+def bound_session_id() -> str | None:
+    """Return the id of the session bound here, if any."""
     binding = _bound.get()
-    return None if binding is None else f"session:{binding.context.session_id}"
+    return None if binding is None else binding.context.session_id
 
 
 def requires(*scopes: str) -> Callable[[F], F]:

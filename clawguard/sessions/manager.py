@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar, Unpack
 
 from clawguard.clock import SECOND, Clock, Duration, microseconds
+from clawguard.events.event import Event
 from clawguard.events.signals import Dispatch, Receiver
 from clawguard.guard import KekSource, Policy, PolicySource, Proof
 from clawguard.models import Cause, Ended, IssuedSession, JSONObject, Session, SessionContext
@@ -23,6 +24,7 @@ from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.policies import Given, Policies
 from clawguard.sessions.proofs import forget_proofs
+from clawguard.sessions.publishing import Payload, Publishing
 from clawguard.sessions.references import SessionRef, authority_by, find_id
 from clawguard.sessions.refreshing import Refreshing
 from clawguard.sessions.switches import Agents, Filters, Switches
@@ -57,6 +59,7 @@ class SessionManager(Validation):
             switches=self._switches,
         )
         self.agents = Agents(parts, self._switches)
+        self._publishing = Publishing(parts)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
         forget = partial(forget_proofs, parts)
         self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget, parts.log.upkeep)
@@ -348,6 +351,25 @@ class SessionManager(Validation):
         """
         return self._switches.revoke_where(
             everything=everything, dry_run=dry_run, reason=reason, actor=who_acts(actor), filters=filters
+        )
+
+    def publish(
+        self,
+        event_type: str,
+        payload: Payload,
+        *,
+        session: SessionRef | None = None,
+        workspace_id: str | None = None,
+        actor: str | None = None,
+        cause_id: str | uuid.UUID | None = None,
+    ) -> Event:
+        """Append an event of the host's own to the log, and send it to whoever hears its type.
+
+        `events.register` makes the type known; `payload` (16 KiB as JSON, no floats) is its `data`. It
+        concerns `session`, by default the bound one; `cause_id` ties it to others. Raises SessionNotFound.
+        """
+        return self._publishing.publish(
+            event_type, payload, session=session, workspace_id=workspace_id, actor=actor, cause_id=cause_id
         )
 
     def get_session(self, session: SessionRef, *, workspace_id: str | None = None) -> Session:

@@ -120,6 +120,10 @@ RETURNING id;
 -- Read one session.
 SELECT {session_columns} FROM sessions WHERE id = :id;
 
+-- name: session.whose
+-- What an event says of its session; that never changes.
+SELECT id, agent_id, subject, workspace_id FROM sessions WHERE id = :id;
+
 -- name: session.workspace
 -- Whose a session is; that never changes.
 SELECT workspace_id FROM sessions WHERE id = :id;
