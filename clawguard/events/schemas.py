@@ -157,6 +157,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
             data={"action": _text("What was refused."), "count": _TIMES},
             perhaps_data={"policy": _DIGEST, "rule": _text("The rule that denied.")},
         ),
+        Shape("", always=(*_WHOSE, "reason"), data={"count": _TIMES}, narrowed=_MANY),
         Shape("", always=("reason",), data={"count": _TIMES}, narrowed=_MANY),
     ),
     "guard.granted": (

@@ -72,7 +72,7 @@ class Parts(NamedTuple):
         """Write what was gathered, the failures of the last receivers too."""
         self.bus.flush(_LAST_CALL)
         try:
-            self.recorder.flush()
+            self.recorder.flush(last=True)
             self.log.export(last=True)
         except ClawguardError as error:
             _logger.error("what was gathered last could not be written: %s", error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ __all__ = ["Recorder"]
 _logger = logging.getLogger("clawguard.guard")
 _REPEAT = 60 * SECOND
 _KINDS = 1_024
+_KINDS_OF_ONE = (
+    16  # of one session, one source or one receiver: what it does at will is told in so many events
+)
 _SOURCES = 16
 
 
@@ -55,6 +59,7 @@ class Recorder:
         self._writing = threading.RLock()  # a receiver called from within a flush may ask for another
         self._touches: dict[str, _Touch] = {}
         self._tallies: dict[tuple[str, ...], _Tally] = {}
+        self._kinds: Counter[tuple[str, ...]] = Counter()
 
     def after_fork(self) -> None:
         """Begin empty in a forked child: what was gathered is the parent's to write."""
@@ -97,10 +102,10 @@ class Recorder:
         key = ("subscriber.failed", receiver, error)
         self._count(key, {"reason": error[:255]}, {"receiver": receiver[:255]}, count=count)
 
-    def flush(self) -> None:
-        """Write what was gathered; on a failure it is kept for the next time."""
+    def flush(self, *, last: bool = False) -> None:
+        """Write what was gathered and is due, or with `last` all of it; on a failure it is kept."""
         with self._writing:
-            touches, tallies = self._take(self._clock.now())
+            touches, tallies = self._take(self._clock.now(), everything=last)
             if not touches and not tallies:
                 return
             try:
@@ -117,9 +122,9 @@ class Recorder:
         self, key: tuple[str, ...], fields: dict[str, Any], data: dict[str, Any], *, count: int = 1
     ) -> None:
         with self._lock:
-            if key not in self._tallies and len(self._tallies) >= _KINDS:
-                key, fields, data = (key[0], "", ""), {"reason": "many kinds"}, {}
-            tally = self._tallies.setdefault(key, _Tally(fields | {"data": data}))
+            if key not in self._tallies:
+                key, fields = self._bounded(key, fields | {"data": data})
+            tally = self._tally(key, fields)
             tally.count += count
             first = tally.next_at == 0
             tally.next_at = tally.next_at or self._clock.now()
@@ -127,15 +132,42 @@ class Recorder:
             _logger.warning("%s: %s", key[0], " ".join(filter(None, key[1:])))
             self.kick()
 
-    def _take(self, now: int) -> tuple[dict[str, _Touch], list[tuple[tuple[str, ...], dict[str, Any]]]]:
+    def _bounded(
+        self, key: tuple[str, ...], fields: dict[str, Any]
+    ) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Return under what a new kind is counted: under its own name as long as there are not too many."""
+        many = {"reason": "many kinds", "data": {}}
+        if len(self._tallies) >= _KINDS:
+            return (key[0], "", ""), many
+        if self._kinds[key[:2]] < _KINDS_OF_ONE:
+            return key, fields
+        who = {name: fields["data"][name] for name in ("source", "receiver") if name in fields["data"]}
+        return (*key[:2], "", "many"), fields | many | {"data": who}
+
+    def _tally(self, key: tuple[str, ...], fields: dict[str, Any]) -> _Tally:
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = _Tally(fields)
+            self._kinds[key[:2]] += 1
+        return tally
+
+    def _forget(self, key: tuple[str, ...]) -> None:
+        del self._tallies[key]
+        self._kinds[key[:2]] -= 1
+        if not self._kinds[key[:2]]:
+            del self._kinds[key[:2]]
+
+    def _take(
+        self, now: int, *, everything: bool
+    ) -> tuple[dict[str, _Touch], list[tuple[tuple[str, ...], dict[str, Any]]]]:
         """Take the touches and the tallies that are due; forget tallies that a minute brought nothing to."""
         with self._lock:
             touches, self._touches = self._touches, {}
-            due = {key: tally for key, tally in self._tallies.items() if tally.next_at <= now}
+            due = {key: tally for key, tally in self._tallies.items() if everything or tally.next_at <= now}
             taken = []
             for key, tally in due.items():
                 if not tally.count:
-                    del self._tallies[key]
+                    self._forget(key)
                     continue
                 taken.append((key, tally.fields | {"data": tally.fields["data"] | {"count": tally.count}}))
                 tally.count, tally.next_at = 0, now + _REPEAT
@@ -147,7 +179,7 @@ class Recorder:
         with self._lock:
             self._touches = touches | self._touches
             for key, fields in tallies:
-                tally = self._tallies.setdefault(key, _Tally(fields))
+                tally = self._tally(key, fields)
                 tally.count += fields["data"]["count"]
                 tally.next_at = 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from clawguard import InsufficientScope, InvalidToken, SessionManager, StoreBusy
-from clawguard.clock import to_datetime
+from clawguard.clock import to_datetime, to_microseconds
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -106,6 +108,42 @@ def test_denials_alike_are_one_event_at_once_then_one_a_minute() -> None:
         deny(1)
         counts = [each.data["count"] for each in manager.events.read(types="guard.denied")]
         assert counts == [3, 4, 1]
+
+
+@pytest.mark.parametrize("actions", [1, 3, 17, 10_000])
+def test_an_agent_that_is_denied_in_a_loop_writes_twenty_events_a_minute_at_most(actions: int) -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        made, other = manager.create("a", scopes="x"), manager.create("b", scopes="x")
+        of_a, of_b = manager.validate(made.token), manager.validate(other.token)
+        start, _ = manager.events.last()
+        for turn in range(10_000):
+            assert not manager.authorize(of_a, f"do:{turn % actions}")
+            if turn % 25 == 0:
+                clock.advance(1)
+                manager.prune_expired()
+        assert not manager.authorize(of_b, "do:0")
+        clock.advance(60)
+        manager.prune_expired()
+        told = [each for each in manager.events.follow(after=start, timeout=0) if each.type == "guard.denied"]
+    by_agent = Counter(dict.fromkeys("ab", 0))
+    for each in told:
+        by_agent[str(each.agent_id)] += int(str(each.data["count"]))
+    assert by_agent == {"a": 10_000, "b": 1}
+    times = [to_microseconds(each.at) for each in told if each.session_id == made.id]
+    assert max(bisect_left(times, at + 60_000_000) - place for place, at in enumerate(times)) <= 20
+
+
+def test_closing_counts_what_was_not_due_yet(tmp_path: Path) -> None:
+    path = tmp_path / "clawguard.db"
+    with open_manager(path) as manager:
+        context = manager.validate(manager.create("a", scopes="x").token)
+        for _ in range(7):
+            assert not manager.authorize(context, "y")
+            manager.prune_expired()
+    with open_manager(path) as manager:
+        counts = [each.data["count"] for each in manager.events.read(types="guard.denied")]
+    assert counts == [1, 6]
 
 
 def test_the_reason_of_a_refused_token_is_counted_by_source_and_kept_bounded() -> None:
