@@ -146,7 +146,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "session.purged": (
         Shape(
             "Ended sessions were removed.",
-            always=("workspace_id",),
+            always=("workspace_id", "actor"),
             data={"count": _count("How many.")},
         ),
     ),
@@ -211,7 +211,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "key.rotated": (
         Shape(
             "Another key signs; the cause is `key` where the one before is distrusted.",
-            always=("cause_id",),
+            always=("actor", "cause_id"),
             perhaps=("cause",),
             data={"kid": _KEY, "previous": _KEY},
             narrowed={"cause": {"const": "key"}},

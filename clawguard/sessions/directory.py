@@ -15,6 +15,7 @@ from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.models import STATES, Page, Session
 from clawguard.sessions.change import Change
+from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.references import SessionRef, find_id
 from clawguard.store import Store
@@ -123,6 +124,7 @@ class Directory:
         *,
         workspace_id: str = DEFAULT_WORKSPACE,
         dry_run: bool = False,
+        actor: str | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> int:
         """Remove the tombstones of trees whose root ended more than `older_than` seconds ago.
@@ -131,25 +133,27 @@ class Directory:
         so far. With `dry_run` nothing is removed. Returns the number of sessions.
         """
         check_progress(progress)
+        who = who_acts(actor)
         before = self._clock.now() - microseconds(older_than, argument="older_than", least=0)
         workspace = _workspace(workspace_id)
         total, below = 0, _AFTER_ALL
         while True:
             params = {"below": below, "workspace_id": workspace, "before": before, "limit": _BATCH}
             ids = [row[0] for row in self._store.read("session.purgeable", **params)]
-            total += len(ids) if dry_run or not ids else self._delete(ids, workspace)
+            total += len(ids) if dry_run or not ids else self._delete(ids, workspace, who)
             if progress is not None:
                 progress(total)
             if len(ids) < _BATCH:
                 return total
             below = ids[-1]
 
-    def _delete(self, ids: list[str], workspace_id: str) -> int:
+    def _delete(self, ids: list[str], workspace_id: str, actor: str) -> int:
         with self._change(durable=True) as change:
             count = len(change.tx.run("session.delete", ids=json.dumps(ids)))
             change.tx.run("refresh.delete", ids=json.dumps(ids))
             if count:
-                change.writer.append("session.purged", workspace_id=workspace_id, data={"count": count})
+                whose = {"workspace_id": workspace_id, "actor": actor}
+                change.writer.append("session.purged", **whose, data={"count": count})
         return count
 
     def _line(self, statement: str, session: SessionRef, workspace_id: str | None) -> tuple[Session, ...]:

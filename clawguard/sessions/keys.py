@@ -13,6 +13,7 @@ from clawguard.errors import ClawguardError
 from clawguard.guard import Algorithm, Guard, KeyEncryptionKey, SigningKey
 from clawguard.models import Ended
 from clawguard.sessions.change import Change
+from clawguard.sessions.current import who_acts
 from clawguard.sessions.keychain import Keychain, KeyInfo, insert_key
 from clawguard.sessions.switches import Switches
 from clawguard.store import Store
@@ -60,7 +61,12 @@ class Keys:
         return next(key for key in self.list() if key.state == "active")
 
     def rotate(
-        self, *, emergency: bool = False, dry_run: bool = False, algorithm: Algorithm | None = None
+        self,
+        *,
+        emergency: bool = False,
+        dry_run: bool = False,
+        algorithm: Algorithm | None = None,
+        actor: str | None = None,
     ) -> Ended:
         """Let the next key sign, in every process at once, and return what that ended.
 
@@ -71,6 +77,7 @@ class Keys:
         """
         check_flag(emergency, argument="emergency")
         check_flag(dry_run, argument="dry_run")
+        actor = who_acts(actor)
         wanted = algorithm or self._guard.ring.require_signer().algorithm
         fresh = [SigningKey.generate(wanted), SigningKey.generate(wanted)]
         if dry_run:
@@ -84,10 +91,10 @@ class Keys:
             )
             change.tx.run("meta.bump")
             cause, data = "key" if emergency else None, {"kid": active, "previous": old}
-            change.writer.append("key.rotated", cause=cause, cause_id=cause_id, data=data)
-        return Ended(self._follow_up(old if emergency else None, cause_id=cause_id), cause_id)
+            change.writer.append("key.rotated", cause=cause, actor=actor, cause_id=cause_id, data=data)
+        return Ended(self._follow_up(old if emergency else None, actor=actor, cause_id=cause_id), cause_id)
 
-    def _follow_up(self, compromised: str | None, *, cause_id: str) -> int:
+    def _follow_up(self, compromised: str | None, *, actor: str, cause_id: str) -> int:
         """Take up the new keys, and end what a compromised one signed; the rotation stands whatever fails.
 
         The next validate takes them up as well, and accepts none of what is left to end for `prune`.
@@ -95,14 +102,14 @@ class Keys:
         ended = 0
         try:
             self._keychain.reload()
-            for count in self._end_signed(compromised, cause_id) if compromised is not None else ():
+            for count in self._end_signed(compromised, actor, cause_id) if compromised is not None else ():
                 ended += count
         except ClawguardError as error:
             _logger.error("the keys were rotated, but what follows is not finished yet: %s", error)
         return ended
 
-    def _end_signed(self, kid: str, cause_id: str) -> Iterator[int]:
-        given = {"cause": "key", "reason": None, "actor": "host", "cause_id": cause_id}
+    def _end_signed(self, kid: str, actor: str, cause_id: str) -> Iterator[int]:
+        given = {"cause": "key", "reason": None, "actor": actor, "cause_id": cause_id}
         yield from self._switches.batches({"key_id": kid}, **given)
         with self._change(durable=True) as change:
             change.tx.run("keys.ends_done", kid=kid)
@@ -113,7 +120,7 @@ class Keys:
         rows = self._store.read("keys.all")
         for kid, _, _, _, _, _, pending in rows:
             if pending:
-                deque(self._end_signed(kid, self._switches.new_cause()), maxlen=0)
+                deque(self._end_signed(kid, "host", self._switches.new_cause()), maxlen=0)
         now = self._clock.now()
         if any(state == "retiring" and until <= now for _, _, state, _, _, until, _ in rows):
             with self._change(durable=True) as change:

@@ -132,13 +132,13 @@ class SessionManager(Validation):
         """The policy in force; the empty one says nothing, and scopes alone decide."""
         return self._policies.in_force
 
-    def reload_policy(self, policy: PolicySource | None = None) -> Policy:
+    def reload_policy(self, policy: PolicySource | None = None, *, actor: str | None = None) -> Policy:
         """Put a policy in force in every process, from its next validate on, and return it.
 
         A TOML file by its path, a dict, or a `Policy`; by default the file that was given last. Raises
         ConfigError for its first fault, with line and key: then the policy before stays in force.
         """
-        return self._policies.reload(policy, actor=who_acts(None))
+        return self._policies.reload(policy, actor=who_acts(actor))
 
     def create(
         self,

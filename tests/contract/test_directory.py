@@ -180,11 +180,12 @@ def test_purge_takes_whole_old_trees_and_is_an_event(manager: SessionManager, cl
     assert manager.get_session(old.id).cause == "revoked"
     told: list[int] = []
     assert manager.sessions.purge(50, workspace_id="other") == 0
-    assert manager.sessions.purge(50, progress=told.append) == 2
+    assert manager.sessions.purge(50, progress=told.append, actor="ana") == 2
     assert told[-1] == 2
     assert manager.sessions.purge(50) == 0
     assert set(ids(manager.sessions.iter())) >= {partly.id, young.id}
     purged = manager.events.read(types="session.purged")
+    assert [each.actor for each in purged] == ["ana"]
     assert [each.data["count"] for each in purged] == [2]
     assert manager.create("a", scopes="x", request_id="r").id != old.id
     assert manager.events.verify()

@@ -108,6 +108,18 @@ def test_rotations_are_events(manager: SessionManager) -> None:
         {"kid": third.kid, "previous": second.kid},
     ]
     assert [each.cause for each in told] == [None, "key"]
+    assert [each.actor for each in told] == ["host", "host"]
+
+
+def test_who_rotated_stands_in_the_event_and_in_the_ends_that_follow(manager: SessionManager) -> None:
+    session = manager.create("a", scopes="x")
+    with manager.use(session.token):
+        manager.keys.rotate()
+    assert manager.events.read(types="key.rotated")[0].actor == f"session:{session.id}"
+    manager.create("b", scopes="x")
+    ended = manager.keys.rotate(emergency=True, actor="ana")
+    told = manager.events.read(cause_id=ended.cause_id)
+    assert [(each.type, each.actor) for each in told] == [("key.rotated", "ana"), ("session.expired", "ana")]
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
@@ -153,7 +165,7 @@ def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(
     with open_manager(tmp_path / "data" / "a.db") as manager:
         made = [manager.create("a", scopes="x") for _ in range(3)]
 
-        def busy(kid: str, cause_id: str) -> Iterator[int]:
+        def busy(kid: str, actor: str, cause_id: str) -> Iterator[int]:
             raise StoreBusy("the write lock was not had")
 
         monkeypatch.setattr(manager.keys, "_end_signed", busy)
@@ -180,7 +192,7 @@ def test_below_a_compromised_key_nothing_is_valid_before_its_ends_are_recorded_e
         manager.keys.rotate()
         manager.refresh(root)  # of the new key now; its child goes on with a token of the key before
 
-        def busy(kid: str, cause_id: str) -> Iterator[int]:
+        def busy(kid: str, actor: str, cause_id: str) -> Iterator[int]:
             raise StoreBusy("the write lock was not had")
 
         monkeypatch.setattr(manager.keys, "_end_signed", busy)

@@ -218,14 +218,15 @@ def test_each_change_is_an_event_and_the_same_policy_none(manager: SessionManage
     first = manager.reload_policy(CEILINGS)
     assert manager.reload_policy(dict(CEILINGS)) == first == manager.policy
     second = manager.reload_policy(load_policy(RULES))
-    manager.reload_policy(CEILINGS)
-    said = [each.data for each in manager.events.read(types="policy.changed")]
+    manager.reload_policy(CEILINGS, actor="ana")
+    told = manager.events.read(types="policy.changed")
+    assert [each.actor for each in told] == ["host", "host", "ana"]
+    said = [each.data for each in told]
     assert said == [
         {"digest": first.digest},
         {"digest": second.digest, "previous": first.digest},
         {"digest": first.digest, "previous": second.digest},
     ]
-    assert manager.events.read(types="policy.changed")[0].actor == "host"
 
 
 def test_a_file_is_read_again_and_a_fault_in_it_changes_nothing(tmp_path: Path, path: Path) -> None:
