@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ LEASE = 0.3
 
 def write(path: Path) -> None:
     """Create and revoke without end."""
-    with SessionManager.open(path, sweep_every=None) as manager:
+    with SessionManager.open(path, sweep_every=None, lock_timeout=PATIENCE) as manager:
         while True:
             manager.revoke(manager.create("agent", scopes="a"))
             time.sleep(0.002)
@@ -45,8 +46,13 @@ def position(path: Path) -> int:
 def wait_until_beyond(path: Path, seq: int) -> None:
     end = time.monotonic() + PATIENCE
     while position(path) < seq:
-        assert time.monotonic() < end, f"the subscriber stands at {position(path)}, before {seq}"
+        assert time.monotonic() < end, f"before {seq} stand {standing(path)}"
         time.sleep(0.01)
+
+
+def standing(path: Path) -> list[object]:
+    """Return the subscriber's row and the last event's number, for whoever looks into a failure."""
+    return [*rows(path, "SELECT * FROM event_cursors"), *rows(path, "SELECT max(seq) FROM events")]
 
 
 def stop_outside_a_write(worker: Worker, path: Path) -> None:
@@ -58,6 +64,7 @@ def stop_outside_a_write(worker: Worker, path: Path) -> None:
                 manager.create("agent", scopes="a")
             except StoreBusy:
                 worker.go_on()
+                time.sleep(0.05)
             else:
                 return
 
@@ -129,3 +136,41 @@ def test_an_event_that_ends_whoever_takes_it_is_parked_and_it_alone(tmp_path: Pa
     assert alarm.data["seq"] == poison
     heard = list(dict.fromkeys(int(line) for line in heard_path.read_text().split()))
     assert heard == [seq for seq in range(1, 11) if seq != poison]
+
+
+def fork_while_taking(path: Path, heard_path: Path, child_path: Path) -> None:
+    """Serve with a receiver that forks at its third event; both processes go on."""
+    heard = os.open(heard_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def take(event: Event) -> None:
+        if event.seq == 3 and not child_path.exists() and (child := os.fork()):
+            child_path.write_text(str(child))
+        os.write(heard, f"{event.seq} {os.getpid()}\n".encode())
+
+    with Verifier.open(path) as verifier:
+        verifier.on("session.*", take, durable="siem", after=0, lease=1)
+        while True:
+            time.sleep(1)
+
+
+@pytest.mark.timeout(120)
+def test_a_child_forked_in_a_receiver_stands_by_and_takes_over(tmp_path: Path) -> None:
+    path, heard_path = founded(tmp_path / "db" / "clawguard.db"), tmp_path / "heard"
+    child_path = tmp_path / "child"
+    with SessionManager.open(path, sweep_every=None) as manager, crew() as start:
+        try:
+            parent = start(fork_while_taking, path, heard_path, child_path)
+            for seq in range(1, 41):
+                manager.create("agent", scopes="a")
+                wait_until_beyond(path, seq)
+            parent.kill()
+            for _ in range(10):
+                manager.create("agent", scopes="a")
+            wait_until_beyond(path, 50)
+        finally:
+            child = int(child_path.read_text())
+            os.kill(child, signal.SIGKILL)
+    heard = [(int(seq), int(pid)) for seq, pid in map(str.split, heard_path.read_text().splitlines())]
+    assert list(dict.fromkeys(seq for seq, _ in heard)) == list(range(1, 51))
+    assert [seq for seq, _ in heard if seq > 3] == list(range(4, 51)), "two were at work at once"
+    assert {pid for seq, pid in heard if seq > 40} == {child}
