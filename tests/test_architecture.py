@@ -24,7 +24,10 @@ PUBLIC_METHODS = 20
 
 CORE = {"blinker", "cachetools", "cryptography", "jwt", "pydantic", "pydantic_core"}
 # Module -> the optional libraries it is the opt-in for. Nothing else may import them.
-OPT_IN: dict[str, set[str]] = {}
+OPT_IN: dict[str, set[str]] = {
+    "clawguard/relays/jetstream.py": {"nats"},
+    "clawguard/relays/redis.py": {"redis"},
+}
 # Only to say it twice: none of these may even be looked for by `import clawguard`.
 OPTIONAL = {
     "a2a", "asyncpg", "click", "django", "fastapi", "fastmcp", "flask", "google", "httpx", "jinja2",

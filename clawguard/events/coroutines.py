@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-__all__ = ["CoroutineRunner", "LoopEnded", "running_loop"]
+__all__ = ["CoroutineRunner", "LoopEnded", "running_loop", "start_loop"]
 
 _LOOK_AGAIN = 0.1  # seconds
 _LAST_CALL = 1.0  # seconds
@@ -152,7 +152,7 @@ class CoroutineRunner:
         if self._opener is not None and not self._opener.is_closed():
             return self._opener
         if self._background is None or self._background.is_closed():
-            self._background = _start_loop()
+            self._background = start_loop("clawguard-async-events")
         return self._background
 
 
@@ -161,9 +161,10 @@ def _identity(receiver: object) -> _Key:
     return id(getattr(receiver, "__self__", None)), id(getattr(receiver, "__func__", receiver))
 
 
-def _start_loop() -> asyncio.AbstractEventLoop:
+def start_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Return an event loop that runs in a thread of its own, until it is stopped; it closes itself then."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run_loop, args=(loop,), name="clawguard-async-events", daemon=True)
+    thread = threading.Thread(target=_run_loop, args=(loop,), name=name, daemon=True)
     try:
         thread.start()
     except RuntimeError:

@@ -1,0 +1,188 @@
+"""Redis Streams: one entry for each event, with its id among the fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+from urllib.parse import parse_qs, urlsplit
+
+from clawguard.checks import check_text, is_integer
+from clawguard.clock import Duration
+from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, ReceiverUnavailable
+from clawguard.events.event import Event
+from clawguard.relays.base import TIMEOUT, check_timeout, without_library
+from clawguard.relays.encoding import SOURCE, Format, encoder
+
+try:
+    from redis import Redis, exceptions
+    from redis.backoff import NoBackoff
+    from redis.connection import ConnectionPool
+    from redis.retry import Retry
+except ModuleNotFoundError as error:
+    raise without_library("redis", extra="redis") from error
+
+if TYPE_CHECKING:
+    from redis.typing import EncodableT, FieldT
+
+__all__ = ["RedisRelay"]
+
+_EXAMPLE = "such as 'redis://127.0.0.1:6379/0'"
+_OURS = frozenset({"retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_timeout"})
+_DATABASE = re.compile(r"/?([0-9]+/?)?")
+_CODE = re.compile(r"([A-Z]{3,}) ")
+_TOO_LARGE = re.compile(r"invalid bulk length|maximum allowed (string )?size", re.IGNORECASE)
+
+
+class RedisRelay:
+    """Add each event to a Redis stream: give it to `on` with `durable=`.
+
+    An entry has the fields `id`, by which a repeated event is known, `type`, `seq` and `event`, the whole
+    event as JSON. A call returns when Redis has answered with the entry's own id; it connects when it must,
+    and may be made from any thread, also in a forked child.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://127.0.0.1:6379/0",
+        *,
+        stream: str = "clawguard",
+        max_length: int | None = None,
+        format: Format = "cloudevents",
+        source: str = SOURCE,
+        timeout: Duration = TIMEOUT,
+    ) -> None:
+        """Take where to write, in which `format`, of which log (`source`: give `manager.issuer`).
+
+        `url` is as redis-py reads it: `redis://`, `rediss://` for TLS, `unix://`. With `max_length` Redis
+        drops the oldest entries, roughly, read or not. A call gives up after `timeout` seconds (at most 10),
+        half of them for a connection. Raises InvalidArgument; it does not connect.
+        """
+        self._encoder = encoder(format, source=source)
+        self._stream = check_text(stream, argument="stream")
+        if max_length is not None and not is_integer(max_length, least=1, most=2**63 - 1):
+            raise InvalidArgument("max_length", "must be None, or how many entries to keep, at least 1")
+        self._max_length = max_length
+        pool = _pool(url, patience=check_timeout(timeout) / 2)
+        self._where = _where(pool.connection_kwargs)
+        self._redis = Redis(connection_pool=pool)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"RedisRelay({self._where!r}, stream={self._stream!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a RedisRelay cannot be copied or pickled: make one in each process")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __call__(self, event: Event) -> None:
+        """Add an event, and wait until Redis has it.
+
+        Raises ReceiverUnavailable where Redis cannot take it now, EventRefused where it is too large ever to
+        be taken. After an error Redis may have it all the same.
+        """
+        if self._closed:
+            raise ReceiverUnavailable("the Redis relay is closed")
+        text = self._encoder.encode(event)
+        fields: dict[FieldT, EncodableT] = {
+            "id": event.id,
+            "type": event.type,
+            "seq": event.seq,
+            "event": text,
+        }
+        try:
+            self._redis.xadd(self._stream, fields, maxlen=self._max_length)
+        except (exceptions.RedisError, OSError) as error:
+            failure = self._failure(error)
+        else:
+            return
+        raise failure
+
+    def close(self) -> None:
+        """Close its connections; what is called afterwards raises ReceiverUnavailable."""
+        self._closed = True
+        self._redis.connection_pool.disconnect()
+
+    def _failure(self, error: Exception) -> ClawguardError:
+        """Return what to raise; of the client's own words, which may quote settings, it holds none."""
+        where = f"Redis at {self._where}"
+        if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
+            return ReceiverUnavailable(f"{where} refuses the user or the password of the URL")
+        if isinstance(error, exceptions.TimeoutError | TimeoutError):
+            return ReceiverUnavailable(f"{where} did not answer in time")
+        if isinstance(error, exceptions.BusyLoadingError):
+            return ReceiverUnavailable(f"{where} is still loading")
+        if not isinstance(error, exceptions.ResponseError):
+            why = "shows no certificate that holds" if "CERTIFICATE" in str(error) else "cannot be reached"
+            return ReceiverUnavailable(f"{where} {why}")
+        if _TOO_LARGE.search(str(error)):
+            return EventRefused(f"{where} takes no text as large as this event")
+        return self._refusal(where, _code_of(error))
+
+    def _refusal(self, where: str, code: str) -> ClawguardError:
+        if code == "WRONGTYPE":
+            return ReceiverUnavailable(
+                f"{where} holds something else than a stream as {self._stream!r}",
+                hint="remove that key, or name another stream=",
+            )
+        if code == "NOPERM":
+            return ReceiverUnavailable(
+                f"{where} does not let its user write the stream {self._stream!r}",
+                hint=f"its ACL needs ~{self._stream} +xadd",
+            )
+        return ReceiverUnavailable(f"{where} does not take events now: {code}")
+
+
+def _pool(url: object, *, patience: float) -> ConnectionPool:
+    """Return a pool that has not connected; raise InvalidArgument without a word of the URL."""
+    if not isinstance(url, str):
+        raise InvalidArgument("url", "must be a string", hint=_EXAMPLE)
+    try:
+        parts = urlsplit(url)
+        named = parse_qs(parts.query).keys()
+        pool = ConnectionPool.from_url(url, **_settings(parts.scheme, named, patience=patience))
+    except ValueError:
+        raise InvalidArgument("url", "must be a redis://, rediss:// or unix:// URL", hint=_EXAMPLE) from None
+    if _OURS & named:
+        raise InvalidArgument("url", f"sets {min(_OURS & named)}", hint="give timeout= instead")
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise InvalidArgument("url", "must end in the number of a database", hint=_EXAMPLE)
+    try:
+        pool.connection_class(**pool.connection_kwargs)  # never connected; a fault would show only later
+    except (TypeError, ValueError, exceptions.RedisError):
+        raise InvalidArgument("url", "has a query that redis-py does not take") from None
+    return pool
+
+
+def _settings(scheme: str, named: Collection[str], *, patience: float) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "socket_timeout": patience,
+        "socket_connect_timeout": patience,
+        "retry": Retry(NoBackoff(), 0),  # the durable subscriber does that
+        "protocol": 2,
+    }
+    if scheme == "rediss" and "ssl_cert_reqs" not in named:
+        settings["ssl_check_hostname"] = True  # before redis-py 6 it was not
+    return settings
+
+
+def _where(settings: Mapping[str, Any]) -> str:
+    if "path" in settings:
+        return str(settings["path"])
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+def _code_of(error: exceptions.ResponseError) -> str:
+    """Return the code that begins Redis's answer: redis-py takes some of them off."""
+    named = {
+        exceptions.ReadOnlyError: "READONLY",
+        exceptions.OutOfMemoryError: "OOM",
+        exceptions.NoPermissionError: "NOPERM",
+    }
+    code = _CODE.match(str(error))
+    return named.get(type(error)) or (code[1] if code else "ERR")
