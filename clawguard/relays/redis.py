@@ -31,7 +31,8 @@ _EXAMPLE = "such as 'redis://127.0.0.1:6379/0'"
 _OURS = frozenset({"retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_timeout"})
 _DATABASE = re.compile(r"/?([0-9]+/?)?")
 _CODE = re.compile(r"([A-Z]{3,}) ")
-_TOO_LARGE = re.compile(r"invalid bulk length|maximum allowed (string )?size", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"invalid bulk length|maximum allowed size|max request size", re.IGNORECASE)
+_LIMIT, _SMALLEST_LIMIT = "proto-max-bulk-len", 2**20  # bytes; no Redis can be set to take less
 
 
 class RedisRelay:
@@ -98,7 +99,7 @@ class RedisRelay:
         try:
             self._redis.xadd(self._stream, fields, maxlen=self._max_length)
         except (exceptions.RedisError, OSError) as error:
-            failure = self._failure(error)
+            failure = self._failure(error, size=len(text))
         else:
             return
         raise failure
@@ -108,7 +109,7 @@ class RedisRelay:
         self._closed = True
         self._redis.connection_pool.disconnect()
 
-    def _failure(self, error: Exception) -> ClawguardError:
+    def _failure(self, error: Exception, *, size: int) -> ClawguardError:
         """Return what to raise; of the client's own words, which may quote settings, it holds none."""
         where = f"Redis at {self._where}"
         if isinstance(error, exceptions.AuthenticationError | exceptions.AuthorizationError):
@@ -117,12 +118,21 @@ class RedisRelay:
             return ReceiverUnavailable(f"{where} did not answer in time")
         if isinstance(error, exceptions.BusyLoadingError):
             return ReceiverUnavailable(f"{where} is still loading")
+        if _TOO_LARGE.search(str(error)) or self._is_beyond_limit(size):
+            return EventRefused(f"{where} takes no text as large as this event")
         if not isinstance(error, exceptions.ResponseError):
             why = "shows no certificate that holds" if "CERTIFICATE" in str(error) else "cannot be reached"
             return ReceiverUnavailable(f"{where} {why}")
-        if _TOO_LARGE.search(str(error)):
-            return EventRefused(f"{where} takes no text as large as this event")
         return self._refusal(where, _code_of(error))
+
+    def _is_beyond_limit(self, size: int) -> bool:
+        """Ask Redis: it hangs up on a text beyond its limit, and why is often lost with the connection."""
+        if size <= _SMALLEST_LIMIT:
+            return False
+        try:
+            return int(self._redis.config_get(_LIMIT).get(_LIMIT) or size) < size
+        except (exceptions.RedisError, OSError):
+            return False
 
     def _refusal(self, where: str, code: str) -> ClawguardError:
         if code == "WRONGTYPE":

@@ -1,0 +1,233 @@
+"""Brokers for tests: those at their standard ports, and servers of a test's own. All on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import nats
+import pytest
+import redis
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+HOST = "127.0.0.1"
+REDIS, NATS = 6379, 4222
+PATIENCE = 30.0
+
+
+def missing(what: str) -> None:
+    """Skip a test that lacks something, and say what; where CI is to have everything, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI is to have {what}")
+    pytest.skip(f"needs {what}")
+
+
+def answers(port: int) -> bool:
+    """Tell whether something listens at a port of the loopback."""
+    try:
+        with socket.create_connection((HOST, port), 1):
+            return True
+    except OSError:
+        return False
+
+
+def redis_url() -> str:
+    """Return where Redis is at its standard port, or skip the test."""
+    if not answers(REDIS):
+        missing(f"Redis at {HOST}:{REDIS}")
+    return f"redis://{HOST}:{REDIS}/0"
+
+
+def nats_url() -> str:
+    """Return where NATS is at its standard port, or skip the test."""
+    if not answers(NATS):
+        missing(f"NATS with JetStream at {HOST}:{NATS}")
+    return f"nats://{HOST}:{NATS}"
+
+
+def unique(prefix: str) -> str:
+    """Return a name that no other test uses."""
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens at."""
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """Run a broker of the test's own at one port, on files that outlive it; `kill` and `start` it again."""
+
+    def __init__(self, program: str, *arguments: str, port: int, folder: Path) -> None:
+        path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if path is None:
+            missing(f"the program {program}")
+        self.port = port
+        self._command = [path or "", *arguments]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.answered_at = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        with (self._folder / "server.out").open("ab") as out:
+            self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=out, stderr=out)
+        end = time.monotonic() + PATIENCE
+        while not answers(self.port):
+            assert self._process.poll() is None, (self._folder / "server.out").read_text()
+            assert time.monotonic() < end, "the server never listened"
+            time.sleep(0.005)
+        self.answered_at = time.monotonic()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def redis_server(folder: Path, *arguments: str, port: int | None = None) -> Server:
+    """Return a Redis that writes every change into its file before it answers."""
+    port = port or free_port()
+    own = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    return Server("redis-server", *own, *arguments, port=port, folder=folder)
+
+
+def nats_server(folder: Path, *arguments: str, port: int | None = None) -> Server:
+    """Return a NATS with JetStream, its streams on disk."""
+    port = port or free_port()
+    own = ["-a", HOST, "-p", str(port), "-js", "-sd", str(folder / "streams")]
+    return Server("nats-server", *own, *arguments, port=port, folder=folder)
+
+
+Entry = dict[str, str]
+
+
+def entries(port: int, stream: str) -> list[Entry]:
+    """Return the fields of every entry of a Redis stream, in order."""
+    with redis.Redis(host=HOST, port=port, decode_responses=True) as client:
+        return [fields for _, fields in client.xrange(stream)]
+
+
+class Published(NamedTuple):
+    """Hold a message as JetStream keeps it."""
+
+    subject: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def in_jetstream(port: int, work: Any, **options: Any) -> Any:
+    """Run `work(context)` on a connection of its own, and return what it returns."""
+
+    async def connected() -> Any:
+        client = await nats.connect(f"nats://{HOST}:{port}", **options)
+        try:
+            return await work(client.jetstream())
+        finally:
+            await client.close()
+
+    return asyncio.run(connected())
+
+
+def published(port: int, stream: str) -> list[Published]:
+    """Return every message of a JetStream stream, in order."""
+
+    async def read(context: Any) -> list[Published]:
+        count = (await context.stream_info(stream)).state.messages
+        if not count:
+            return []
+        told = await context.subscribe(">", stream=stream, ordered_consumer=True)
+        messages = [await told.next_msg(timeout=PATIENCE) for _ in range(count)]
+        return [Published(each.subject, each.data, each.headers or {}) for each in messages]
+
+    found: list[Published] = in_jetstream(port, read)
+    return found
+
+
+@contextmanager
+def stream_of(port: int, *subjects: str, **settings: Any) -> Iterator[str]:
+    """Make a JetStream stream for some subjects; it is removed at the end of the block."""
+    name = unique("test")
+    in_jetstream(port, lambda context: context.add_stream(name=name, subjects=list(subjects), **settings))
+    try:
+        yield name
+    finally:
+        drop_stream(port, name)
+
+
+def drop_stream(port: int, name: str) -> None:
+    """Remove a JetStream stream."""
+    in_jetstream(port, lambda context: context.delete_stream(name))
+
+
+class TLSFiles(NamedTuple):
+    """Name the files of a server's certificate, its key, and the authority that vouches for it."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Return what trusts that authority alone."""
+        return ssl.create_default_context(cafile=str(self.authority))
+
+
+def tls_files(folder: Path) -> TLSFiles:
+    """Make an authority and a certificate for the loopback's address."""
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    authority = _signed(
+        issuer, authority_key, issuer, authority_key, [(x509.BasicConstraints(True, None), True)]
+    )
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
+    own = _signed(subject, key, issuer, authority_key, [(alternative, False)])
+    files = TLSFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+    files.certificate.write_bytes(own.public_bytes(Encoding.PEM))
+    files.authority.write_bytes(authority.public_bytes(Encoding.PEM))
+    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+def _signed(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    signer: ec.EllipticCurvePrivateKey,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]],
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
+    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, critical=is_critical)
+    return builder.sign(signer, SHA256())
