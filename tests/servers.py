@@ -7,11 +7,12 @@ import ipaddress
 import os
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,13 +77,16 @@ def free_port() -> int:
 class Server:
     """Run a broker of the test's own at one port, on files that outlive it; `kill` and `start` it again."""
 
-    def __init__(self, program: str, *arguments: str, port: int, folder: Path) -> None:
+    def __init__(
+        self, program: str, *arguments: str, port: int, folder: Path, is_ready: Callable[[int], bool]
+    ) -> None:
         path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
         if path is None:
             missing(f"the program {program}")
         self.port = port
         self._command = [path or "", *arguments]
         self._folder = folder
+        self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
         self.answered_at = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,14 +99,22 @@ class Server:
         self.kill()
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it answers."""
         with (self._folder / "server.out").open("ab") as out:
             self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=out, stderr=out)
         end = time.monotonic() + PATIENCE
-        while not answers(self.port):
+        while not self._is_ready(self.port):
             assert self._process.poll() is None, (self._folder / "server.out").read_text()
-            assert time.monotonic() < end, "the server never listened"
-            time.sleep(0.005)
+            assert time.monotonic() < end, "the server never answered"
+            time.sleep(0.002)
+        self.answered_at = time.monotonic()
+
+    def stop(self, seconds: float) -> None:
+        """Halt it for a while: connections stay, and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
         self.answered_at = time.monotonic()
 
     def kill(self) -> None:
@@ -113,18 +125,37 @@ class Server:
             self._process = None
 
 
+def _redis_is_ready(port: int) -> bool:
+    try:
+        with redis.Redis(host=HOST, port=port) as client:
+            return bool(client.ping())
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+        return True
+    except redis.RedisError:  # also while it is loading
+        return False
+
+
+def _nats_is_ready(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), 1) as one:
+            return one.recv(5) == b"INFO "
+    except OSError:
+        return False
+
+
 def redis_server(folder: Path, *arguments: str, port: int | None = None) -> Server:
     """Return a Redis that writes every change into its file before it answers."""
     port = port or free_port()
-    own = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "yes"]
-    return Server("redis-server", *own, *arguments, port=port, folder=folder)
+    own = ["--bind", HOST, "--port", str(port), "--dir", str(folder), "--save", ""]
+    own += ["--appendonly", "yes", "--appendfsync", "always"]
+    return Server("redis-server", *own, *arguments, port=port, folder=folder, is_ready=_redis_is_ready)
 
 
 def nats_server(folder: Path, *arguments: str, port: int | None = None) -> Server:
     """Return a NATS with JetStream, its streams on disk."""
     port = port or free_port()
     own = ["-a", HOST, "-p", str(port), "-js", "-sd", str(folder / "streams")]
-    return Server("nats-server", *own, *arguments, port=port, folder=folder)
+    return Server("nats-server", *own, *arguments, port=port, folder=folder, is_ready=_nats_is_ready)
 
 
 Entry = dict[str, str]
