@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import redis_url
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
 LONGEST = 80
@@ -133,3 +135,15 @@ def test_delegation(tmp_path: Path) -> None:
         "{'lead': None, 'writer': 'revoked', 'reader': 'uses'}",
     ]
     assert not list(tmp_path.iterdir())
+
+
+def test_redis_relay(tmp_path: Path) -> None:
+    url = redis_url()
+    for _ in range(2):
+        assert run("redis_relay.py", tmp_path, REDIS_URL=url) == [
+            "dev.clawguard.session.created of planner ",
+            "dev.clawguard.session.created of summarizer ",
+            "dev.clawguard.session.expired of planner revoked",
+            "dev.clawguard.session.expired of summarizer parent",
+            "all from this log: True",
+        ]

@@ -23,7 +23,6 @@ __all__ = ["NatsRelay"]
 
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _LONGEST_SUBJECT = 200
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 _SLACK = 1.0  # seconds
 
 
@@ -83,8 +82,7 @@ class NatsRelay:
         be taken. After an error a stream may have it all the same.
         """
         headers = {"Nats-Msg-Id": event.id, "Content-Type": self._encoder.content_type}
-        kind = ".".join(_UNFIT.sub("_", part) or "_" for part in event.type.split("."))
-        message = Message(f"{self._subject}.{kind}", self._encoder.encode(event), headers)
+        message = Message(f"{self._subject}.{event.type}", self._encoder.encode(event), headers)
         if not self._lock.acquire(timeout=self._timeout):
             raise ReceiverUnavailable("the NATS relay is busy with another event")
         try:

@@ -90,6 +90,20 @@ def test_every_event_of_the_log_becomes_a_message_in_order(url: str, subject: st
     assert {each.headers["Content-Type"] for each in found} == {"application/cloudevents+json"}
 
 
+def test_the_hosts_own_events_have_subjects_too(url: str, subject: str, stream: str) -> None:
+    with (
+        SessionManager.open(":memory:", sweep_every=None) as manager,
+        NatsRelay(url, subject=subject) as relay,
+    ):
+        manager.events.register("memory.added")
+        manager.on("memory.*", relay, durable="nats")
+        event = manager.publish("memory.added", {"text": "noon"})
+        until(lambda: published(NATS, stream))
+    assert [(each.subject, each.headers["Nats-Msg-Id"]) for each in published(NATS, stream)] == [
+        (f"{subject}.memory.added", event.id)
+    ]
+
+
 @pytest.mark.parametrize("format", ["ocsf", "clawguard"])
 def test_an_event_is_written_in_the_format_asked_for(
     url: str, subject: str, stream: str, format: Any, events: list[Event]

@@ -323,6 +323,25 @@ def test_a_missing_library_says_which_extra_brings_it() -> None:
     )
 
 
+def test_what_a_redis_without_a_file_forgets_is_sent_again_under_a_new_name(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path / "redis", "--appendonly", "no") as server,
+        SessionManager.open(":memory:", sweep_every=None) as manager,
+        RedisRelay(url_of(server)) as relay,
+        RedisRelay(url_of(server)) as another,
+    ):
+        made(manager, 20)
+        manager.on("session.*", relay, durable="redis", after=0)
+        until(lambda: position(manager, "redis") == 20)
+        server.kill()
+        server.start()
+        assert entries(server.port, "clawguard") == []
+        manager.on("session.*", another, durable="redis-again", after=0)
+        until(lambda: position(manager, "redis-again") == 20)
+        found = entries(server.port, "clawguard")
+    assert [each["seq"] for each in found] == [str(seq) for seq in range(1, 21)]
+
+
 def test_a_refused_event_is_parked_with_the_reason(own: Server, tmp_path: Path) -> None:
     asked(own, "CONFIG", "SET", "proto-max-bulk-len", "1048576")
     with (
