@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from clawguard import Event, SessionManager, Verifier
 from clawguard.errors import ReceiverUnavailable
@@ -169,7 +171,7 @@ def publish_live(path: Path, port: int) -> None:
     """Create and revoke without end, and publish each event as it is heard: no cursor, no second try."""
     with (
         SessionManager.open(path, sweep_every=None) as manager,
-        redis.Redis(host=HOST, port=port, socket_timeout=TIMEOUT) as client,
+        redis.Redis(host=HOST, port=port, retry=Retry(NoBackoff(), 0)) as client,
     ):
         manager.on("*", lambda event: client.publish(STREAM, str(event.seq)))
         while True:

@@ -226,8 +226,11 @@ def test_a_stream_that_is_asked_for_is_made_on_disk(url: str, subject: str, even
         config = in_jetstream(NATS, lambda context: context.stream_info(name)).config
         assert (config.subjects, config.storage, config.max_msgs) == ([f"{subject}.>"], "file", -1)
         assert ids_in(NATS, name) == [event.id for event in events[:2]]
-        drop_stream(NATS, name)
         with NatsRelay(url, subject=subject, create_stream=name) as relay:
+            relay(events[2])
+            drop_stream(NATS, name)
+            with pytest.raises(ReceiverUnavailable, match="has no stream for"):
+                relay(events[2])
             relay(events[2])
         assert ids_in(NATS, name) == [events[2].id]
     finally:
