@@ -14,16 +14,19 @@ from wsgiref.simple_server import demo_app
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+import redis
 from sybil import Example
 from sybil.document import Document
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
 from clawguard import DelegationRefused, InsufficientScope
+from tests.servers import NATS, drop_stream, nats_url, redis_url, unique
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+RELAYS = "docs/howto/relays.md"
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")
@@ -142,9 +145,24 @@ def test_the_readme_guards_a_web_app(elsewhere: Path) -> None:
     assert [answer[:3] for answer in answers] == ["401", "401", "200"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/") and name != RELAYS])
 def test_the_blocks_of_a_page_run(name: str, elsewhere: Path) -> None:
     run_page(ROOT / name)
+
+
+def test_the_page_on_relays_runs_beside_the_brokers(elsewhere: Path) -> None:
+    """The streams it makes get names of their own, and are removed."""
+    name, url = unique("howto"), redis_url()
+    assert nats_url()
+    page = elsewhere / "relays.md"
+    text = (ROOT / RELAYS).read_text(encoding="utf-8")
+    page.write_text(text.replace('"howto', f'"{name}').replace("\nhowto.", f"\n{name}."), encoding="utf-8")
+    try:
+        run_page(page)
+    finally:
+        with redis.Redis.from_url(url) as client:
+            client.delete(name)
+        drop_stream(NATS, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
