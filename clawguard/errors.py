@@ -305,7 +305,8 @@ class EventRefused(ClawguardError):
 class ReceiverUnavailable(ClawguardError):
     """Say, in a durable receiver, that nothing can be taken just now: the event is tried until it can.
 
-    Later and later, up to some seconds; that is not counted as a try, and nothing is parked.
+    Later and later, up to some seconds; that is not counted as a try, and nothing is parked. The message is
+    logged, so it holds no secret.
     """
 
     code = "receiver_unavailable"

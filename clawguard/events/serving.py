@@ -200,7 +200,8 @@ class Server:
     def _report(self, event: Event, error: BaseException) -> None:
         kind = type(error).__name__
         with suppress(Exception):
-            _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, kind)
+            said = _reason(error)
+            _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, said)
             if event.type != "subscriber.failed":
                 self._bench.bus.report(name_of(self.receiver), kind, 1)
 
@@ -250,7 +251,7 @@ class Server:
 
 def _reason(error: BaseException) -> str:
     """Return what is kept of an error: its type, and of one that is meant for the log its message."""
-    if not isinstance(error, EventRefused):
+    if not isinstance(error, EventRefused | ReceiverUnavailable):
         return type(error).__name__
     text = "".join(each if each.isprintable() else " " for each in str(error.message))
     return text.encode(errors="replace").decode().strip()[:255] or type(error).__name__

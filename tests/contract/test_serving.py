@@ -316,6 +316,23 @@ def test_the_tries_of_an_outage_are_further_and_further_apart(
     assert rests == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
+def test_what_an_outage_says_is_logged_and_what_other_errors_say_is_not(
+    real: SessionManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Exception] = [ReceiverUnavailable("no route\nto it"), ValueError("hunter2")]
+
+    def take(event: Event) -> None:
+        if answers:
+            raise answers.pop(0)
+
+    made(real, 1)
+    real.on("session.created", take, durable="siem", after=0)
+    until(lambda: position(real) == 1)
+    assert "the subscriber siem failed on event 1: no route to it" in caplog.messages
+    assert "the subscriber siem failed on event 1: ValueError" in caplog.messages
+    assert "hunter2" not in caplog.text
+
+
 def test_a_refused_event_is_parked_at_once_with_what_was_said(real: SessionManager) -> None:
     calls: list[int] = []
 
