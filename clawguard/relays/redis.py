@@ -190,6 +190,7 @@ def _where(settings: Mapping[str, Any]) -> str:
 def _code_of(error: exceptions.ResponseError) -> str:
     """Return the code that begins Redis's answer: redis-py takes some of them off."""
     named = {
+        exceptions.MovedError: "MOVED",
         exceptions.ReadOnlyError: "READONLY",
         exceptions.OutOfMemoryError: "OOM",
         exceptions.NoPermissionError: "NOPERM",
