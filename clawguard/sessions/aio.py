@@ -1,9 +1,9 @@
 """The same manager, awaited: keyed reads run inline, the rest takes one hop to a worker thread.
 
 A row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself, but with a
-proof, which is written down. A write
-that was begun is never torn: a cancelled create or delegate ends what it made, a cancelled refresh
-supersedes it. Names, parameters and docstrings are those of the plain class, by construction.
+proof, which is written down. A write that was begun is never torn: a cancelled create or delegate ends what
+it made, a cancelled refresh supersedes it. Names, parameters and docstrings are those of the plain class, by
+construction.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextvars
 import functools
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -57,32 +58,40 @@ Plain = Callable[Concatenate[K, P], T]
 Awaited = Callable[Concatenate[_Twin[K], P], Coroutine[Any, Any, T]]
 
 
+def _own(method: Plain[K, P, T]) -> Callable[[K], Callable[P, T]]:
+    """Return what finds a method by its name: what stands in its place on one object is called here too."""
+    return attrgetter(method.__name__)
+
+
 def _direct(method: Plain[K, P, T]) -> Callable[Concatenate[_Twin[K], P], T]:
     """Pass on a method that is not awaited."""
+    own = _own(method)
 
     @functools.wraps(method)
     def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return method(self._plain, *args, **kwargs)
+        return own(self._plain)(*args, **kwargs)
 
     return call
 
 
 def _inline(method: Plain[K, P, T]) -> Awaited[K, P, T]:
     """Await a method that takes microseconds: it runs on the loop."""
+    own = _own(method)
 
     @functools.wraps(method)
     async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return method(self._plain, *args, **kwargs)
+        return own(self._plain)(*args, **kwargs)
 
     return call
 
 
 def _hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
     """Await a method that may wait: it runs in a worker thread, to its end even when cancelled."""
+    own = _own(method)
 
     @functools.wraps(method)
     async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.shield(asyncio.to_thread(method, self._plain, *args, **kwargs))
+        return await asyncio.shield(asyncio.to_thread(own(self._plain), *args, **kwargs))
 
     return call
 
@@ -107,17 +116,18 @@ def _hop_or_undo(
     A call with a `request_id` is left as it is: it may be repeated, and may have answered with a session that
     was made before.
     """
+    own, own_undo = _own(method), _own(undo)
 
     @functools.wraps(method)
     async def call(self: _Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
         # A future and no task: the end of the loop cancels tasks, and then nobody would know what was made.
-        bound = functools.partial(contextvars.copy_context().run, method, self._plain, *args, **kwargs)
+        bound = functools.partial(contextvars.copy_context().run, own(self._plain), *args, **kwargs)
         work = asyncio.get_running_loop().run_in_executor(None, bound)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             if kwargs.get("request_id") is None:
-                await asyncio.shield(_undo(work, functools.partial(undo, self._plain)))
+                await asyncio.shield(_undo(work, own_undo(self._plain)))
             raise
 
     return call
@@ -200,16 +210,10 @@ class AsyncVerifier(_AsyncOpened):
         clock: Clock | None = None,
     ) -> AsyncVerifier:
         """Open an existing store to verify with: see `Verifier.open`."""
-        return cls(
-            Verifier.open(
-                url,
-                issuer=issuer,
-                audience=audience,
-                audiences=audiences,
-                lock_timeout=lock_timeout,
-                clock=clock,
-            )
+        verifier = Verifier.open(
+            url, issuer=issuer, audience=audience, audiences=audiences, lock_timeout=lock_timeout, clock=clock
         )
+        return cls(verifier)
 
     async def __aenter__(self) -> AsyncVerifier:
         return self
