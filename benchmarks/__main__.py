@@ -8,11 +8,35 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import authority, chain, delivery, importing, memory, processes, reading, scale, sweeping, writing
+from . import (
+    authority,
+    chain,
+    delivery,
+    importing,
+    memory,
+    processes,
+    reading,
+    scale,
+    sweeping,
+    telemetry,
+    writing,
+)
 from .harness import BENCHMARKS, Benchmark, Result, Setting
 from .report import lines, machine, page
 
-MODULES = (reading, writing, authority, scale, sweeping, chain, delivery, memory, processes, importing)
+MODULES = (
+    reading,
+    writing,
+    authority,
+    scale,
+    sweeping,
+    chain,
+    delivery,
+    telemetry,
+    memory,
+    processes,
+    importing,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
