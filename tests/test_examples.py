@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from clawguard import SessionManager
 from tests.servers import redis_url
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,11 +19,11 @@ EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))
 LONGEST = 80
 
 
-def run(name: str, folder: Path, **environ: str) -> list[str]:
+def run(name: str, folder: Path, *arguments: str, **environ: str) -> list[str]:
     """Run an example in an empty folder and return its lines."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("CLAWGUARD_")}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES[name])],
+        [sys.executable, str(EXAMPLES[name]), *arguments],
         cwd=folder,
         env=own | {"PYTHONPATH": str(ROOT), "HOME": str(folder)} | environ,
         capture_output=True,
@@ -147,3 +149,34 @@ def test_redis_relay(tmp_path: Path) -> None:
             "dev.clawguard.session.expired of summarizer parent",
             "all from this log: True",
         ]
+
+
+def test_webhook_receiver(tmp_path: Path) -> None:
+    assert run("webhook_receiver.py", tmp_path) == [
+        "dev.clawguard.session.created of planner",
+        "dev.clawguard.session.expired of planner",
+        "again, and taken before",
+        "forged, or old: http://127.0.0.1 answered 401",
+        "forged, or old: http://127.0.0.1 answered 401",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_siem_export_goes_on_after_a_restart_and_mends_half_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "log.ndjson"
+    for count in (4, 8):
+        assert run("siem_export.py", tmp_path, "ocsf", file.name) == []
+        lines = [json.loads(line) for line in file.read_bytes().splitlines()]
+        assert [each["metadata"]["sequence"] for each in lines] == list(range(1, count + 1))
+        file.write_bytes(file.read_bytes() + b'{"half')
+    assert len(run("siem_export.py", tmp_path, "ocsf", file.name) + file.read_bytes().splitlines()) == 12
+    with SessionManager.open(tmp_path / ".clawguard" / "clawguard.db") as manager:
+        checkpoint = (tmp_path / "log.ndjson.checkpoint").read_text(encoding="utf-8")
+        assert manager.events.verify(checkpoint).count == 12
+        assert checkpoint.split("\n")[1] == "12"
+
+
+def test_siem_export_in_cef(tmp_path: Path) -> None:
+    lines = run("siem_export.py", tmp_path, "cef")
+    assert [line.split("|")[4] for line in lines] == ["session.created"] * 2 + ["session.expired"] * 2
+    assert all(line.startswith("CEF:0|clawguard|") for line in lines)
