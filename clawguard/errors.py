@@ -22,6 +22,7 @@ ClawguardError
 │   ├── StoreUpgraded            a newer version migrated the store
 │   └── OutcomeUnknown           the write may or may not have happened; repeat it
 ├── EventRefused                 raised by a durable receiver: it will never take this event
+├── ReceiverFailed               raised by a durable receiver: it failed on this event, which is a try
 └── ReceiverUnavailable          raised by a durable receiver: it can take nothing just now
 """
 
@@ -46,6 +47,7 @@ __all__ = [
     "NoSession",
     "OutcomeUnknown",
     "PolicyDenied",
+    "ReceiverFailed",
     "ReceiverUnavailable",
     "SessionEnded",
     "SessionNotFound",
@@ -300,6 +302,15 @@ class EventRefused(ClawguardError):
     """
 
     code = "event_refused"
+
+
+class ReceiverFailed(ClawguardError):
+    """Say, in a durable receiver, why it failed on an event: it is tried again, up to `tries` times.
+
+    As any other error does, but the message is kept and written into the log, so it holds no secret.
+    """
+
+    code = "receiver_failed"
 
 
 class ReceiverUnavailable(ClawguardError):

@@ -23,6 +23,7 @@ from clawguard.errors import (
     InvalidToken,
     KeyInUse,
     NoSession,
+    ReceiverFailed,
     ReceiverUnavailable,
     SessionEnded,
     SessionNotFound,
@@ -48,6 +49,7 @@ EXAMPLES: list[ClawguardError] = [
     ConfigError("wrong mode", hint="chmod 600"),
     StoreBusy("locked"),
     EventRefused("answered 410"),
+    ReceiverFailed("answered 500"),
     ReceiverUnavailable("does not answer"),
 ]
 

@@ -68,9 +68,11 @@ class CoroutineRunner:
         """
         with self._lock:
             loop = self._loop()
+        settled = _settled(work)
         try:
-            future = asyncio.run_coroutine_threadsafe(_settled(work), loop)
+            future = asyncio.run_coroutine_threadsafe(settled, loop)
         except RuntimeError:  # the loop was closed since it was asked
+            _give_up(settled, work)
             raise LoopEnded from None
         self._waited_for.add(future)
         try:
@@ -81,6 +83,8 @@ class CoroutineRunner:
         finally:
             self._waited_for.discard(future)
             future.cancel()  # one that is done stays as it is
+            if loop.is_closed():
+                _give_up(settled, work)
         if future.cancelled():
             raise LoopEnded
         error = future.result()
@@ -154,6 +158,14 @@ class CoroutineRunner:
         if self._background is None or self._background.is_closed():
             self._background = start_loop("clawguard-async-events")
         return self._background
+
+
+def _give_up(*works: Awaitable[Any]) -> None:
+    """Close coroutines that no loop runs any more."""
+    for work in works:
+        if isinstance(work, Coroutine):
+            with suppress(Exception):  # what its own clean-up raises, nobody waits for
+                work.close()
 
 
 def _identity(receiver: object) -> _Key:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from clawguard.clock import SECOND
-from clawguard.errors import ClawguardError, EventRefused, ReceiverUnavailable
+from clawguard.errors import ClawguardError, EventRefused, ReceiverFailed, ReceiverUnavailable
 from clawguard.events.coroutines import LoopEnded
 from clawguard.events.cursors import Bench, Change, Cursor, Lease, Standing
 from clawguard.events.event import Event
@@ -251,7 +251,7 @@ class Server:
 
 def _reason(error: BaseException) -> str:
     """Return what is kept of an error: its type, and of one that is meant for the log its message."""
-    if not isinstance(error, EventRefused | ReceiverUnavailable):
+    if not isinstance(error, EventRefused | ReceiverFailed | ReceiverUnavailable):
         return type(error).__name__
     text = "".join(each if each.isprintable() else " " for each in str(error.message))
     return text.encode(errors="replace").decode().strip()[:255] or type(error).__name__

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn, Self
 
 from clawguard.clock import SECOND, Clock, Duration, SystemClock
-from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, ReceiverUnavailable
+from clawguard.errors import EventRefused, InvalidArgument, ReceiverFailed, ReceiverUnavailable
 from clawguard.events.event import Event
 from clawguard.relays.base import TIMEOUT, check_timeout
 from clawguard.relays.encoding import SOURCE, Format, encoder
 from clawguard.relays.endpoints import Endpoint, parse_endpoint
 from clawguard.relays.posting import Poster
 
-__all__ = ["ServerFailed", "WebhookRelay"]
+__all__ = ["WebhookRelay"]
 
 _PREFIX = "whsec_"
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64  # bytes
@@ -31,12 +31,6 @@ _FRAMING = frozenset(  # what says how a request is to be read: ours is read one
     | {"te", "trailer", "transfer-encoding", "upgrade"}
 )
 _NOT_NOW = frozenset({408, 425, 429, 502, 503, 504})
-
-
-class ServerFailed(ClawguardError):
-    """Report that a webhook's server failed on an event: that is a try, and after `tries` it is parked."""
-
-    code = "server_failed"
 
 
 class WebhookRelay:
@@ -89,8 +83,8 @@ class WebhookRelay:
     def __call__(self, event: Event) -> None:
         """Send an event, and wait until it is taken.
 
-        Raises ReceiverUnavailable, EventRefused or ServerFailed; the first and the last never say whether the
-        receiver has it.
+        Raises ReceiverUnavailable, EventRefused or ReceiverFailed; after the first or the last the receiver
+        may have it all the same.
         """
         body = self._encoder.encode(event)
         self._judge(self._poster.post(self._headers | self._signed(event.id, body), body))
@@ -120,7 +114,7 @@ class WebhookRelay:
             raise EventRefused(f"{answer}: redirects are not followed", hint="give the URL where it leads")
         if 400 <= status < 500:
             raise EventRefused(answer)
-        raise ServerFailed(answer)
+        raise ReceiverFailed(answer)
 
 
 def _signature(key: bytes, content: bytes) -> str:
