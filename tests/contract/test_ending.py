@@ -1,0 +1,138 @@
+"""Every end: at once, with all below it, once, and told of; then the end of the manager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clawguard import InvalidArgument, IssuedSession, SessionManager, StoreUnavailable
+from tests.clocks import FakeClock
+from tests.refusing import refused
+
+# ends
+
+
+@pytest.mark.parametrize(
+    ("verb", "cause"), [("revoke", "revoked"), ("end", "finished"), ("invalidate", "invalidated")]
+)
+def test_an_end_takes_the_whole_subtree_at_once(manager: SessionManager, verb: str, cause: str) -> None:
+    root = manager.create("a", scopes="x")
+    child = manager.delegate(root, "b", scopes="x")
+    grandchild = manager.delegate(child.token, "c", scopes="x")
+    other = manager.create("d", scopes="x")
+    assert getattr(manager, verb)(root) is True
+    assert [refused(manager, each.token) for each in (root, child, grandchild)] == [cause, "parent", "parent"]
+    manager.validate(other.token)
+    assert getattr(manager, verb)(root) is False
+    assert getattr(manager, verb)(child) is False
+    events = manager.events.read(types="session.expired")
+    assert sorted(each.session_id or "" for each in events) == sorted([root.id, child.id, grandchild.id])
+    assert len({each.cause_id for each in events}) == 1
+    assert events == manager.events.read(cause_id=events[0].cause_id)
+
+
+def test_a_revoke_says_who_and_why(manager: SessionManager) -> None:
+    host, named, bound = (manager.create(each, scopes="x") for each in ("a", "b", "c"))
+    manager.revoke(host, reason="leaked")
+    manager.revoke(named, actor="ops:eve")
+    with manager.use(bound.token):
+        manager.revoke(bound)
+    kept = [manager.get_session(each) for each in (host, named, bound)]
+    assert [(each.reason, each.ended_by) for each in kept] == [
+        ("leaked", "host"),
+        (None, "ops:eve"),
+        (None, f"session:{bound.id}"),
+    ]
+    told = manager.events.read(types="session.expired")
+    assert [(each.reason, each.actor) for each in told] == [(each.reason, each.ended_by) for each in kept]
+
+
+@pytest.mark.parametrize("given", [{"reason": "a\nb"}, {"reason": "x" * 256}, {"actor": ""}, {"actor": 5}])
+def test_revoke_names_the_bad_argument_and_changes_nothing(
+    manager: SessionManager, given: dict[str, Any]
+) -> None:
+    made = manager.create("a", scopes="x")
+    with pytest.raises(InvalidArgument, match=next(iter(given))):
+        manager.revoke(made, **given)
+    with pytest.raises(InvalidArgument, match=next(iter(given))):
+        manager.revoke_all_for_agent("a", **given)
+    manager.validate(made.token)
+
+
+def test_attack_72_revoking_what_is_due_records_its_natural_end_once(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    made = manager.create("a", scopes="x", ttl=10)
+    clock.advance(10)
+    for _ in range(2):
+        assert manager.revoke(made) is False
+        assert manager.get_session(made.id).cause == "ttl"
+    assert [each.cause for each in manager.events.read(types="session.expired")] == ["ttl"]
+
+
+def test_all_sessions_of_an_agent_end_together_with_their_subtrees(manager: SessionManager) -> None:
+    mine = [manager.create("a", scopes="x") for _ in range(3)]
+    below = manager.delegate(mine[0], "b", scopes="x")
+    nested = manager.delegate(below, "a", scopes="x")
+    elsewhere = manager.create("a", scopes="x", workspace_id="other")
+    other = manager.create("b", scopes="x")
+    assert manager.revoke_all_for_agent("a", reason="gone").count == 5
+    assert {refused(manager, each.token) for each in mine} == {"agent"}
+    assert {refused(manager, each.token) for each in (below, nested)} == {"parent"}
+    manager.validate(elsewhere.token)
+    manager.validate(other.token)
+    assert manager.revoke_all_for_agent("a").count == 0
+    manager.create("a", scopes="x")
+    assert len({each.cause_id for each in manager.events.read(types="session.expired")}) == 1
+
+
+def test_what_had_ended_by_itself_is_not_counted_as_revoked(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    manager.create("a", scopes="x", ttl=10)
+    manager.create("a", scopes="x", ttl=100)
+    clock.advance(10)
+    assert manager.revoke_all_for_agent("a").count == 1
+
+
+def test_only_live_sessions_are_counted(manager: SessionManager, clock: FakeClock) -> None:
+    manager.create("a", scopes="x", ttl=10)
+    manager.revoke(manager.create("a", scopes="x"))
+    manager.create("a", scopes="x")
+    manager.create("a", scopes="x", workspace_id="other")
+    assert manager.active_count() == 2
+    clock.advance(10)
+    assert manager.active_count() == 1
+    assert manager.active_count(workspace_id="other") == 1
+
+
+def test_prune_expired_records_each_natural_end_once(manager: SessionManager, clock: FakeClock) -> None:
+    made = [manager.create("a", scopes="x", ttl=10) for _ in range(1_203)]
+    clock.advance(9)
+    assert manager.prune_expired() == 0
+    clock.advance(1)
+    assert manager.prune_expired() == 1_203
+    assert manager.prune_expired() == 0
+    ended = manager.events.read(types="session.expired", limit=1_000)
+    ended += manager.events.read(types="session.expired", limit=1_000, after=ended[-1].seq)
+    assert sorted(each.session_id or "" for each in ended) == sorted(each.id for each in made)
+
+
+# the whole
+
+
+def test_a_closed_manager_answers_with_an_error(manager: SessionManager) -> None:
+    made: IssuedSession = manager.create("a", scopes="x")
+    manager.close()
+    manager.close()
+    for call in (lambda: manager.validate(made.token), lambda: manager.revoke(made), manager.active_count):
+        with pytest.raises(StoreUnavailable, match="closed"):
+            call()
+
+
+def test_a_token_carries_its_issuer(manager: SessionManager) -> None:
+    claims = manager.inspect(manager.create("a", scopes="x").token).claims
+    assert claims is not None
+    assert claims["iss"] == manager.issuer
+    assert manager.issuer.startswith("urn:clawguard:")
