@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import secrets
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import nats
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 HOST = "127.0.0.1"
 REDIS, NATS = 6379, 4222
@@ -217,48 +209,3 @@ def stream_of(port: int, *subjects: str, **settings: Any) -> Iterator[str]:
 def drop_stream(port: int, name: str) -> None:
     """Remove a JetStream stream."""
     in_jetstream(port, lambda context: context.delete_stream(name))
-
-
-class TLSFiles(NamedTuple):
-    """Name the files of a server's certificate, its key, and the authority that vouches for it."""
-
-    certificate: Path
-    key: Path
-    authority: Path
-
-    def context(self) -> ssl.SSLContext:
-        """Return what trusts that authority alone."""
-        return ssl.create_default_context(cafile=str(self.authority))
-
-
-def tls_files(folder: Path) -> TLSFiles:
-    """Make an authority and a certificate for the loopback's address."""
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-    authority = _signed(
-        issuer, authority_key, issuer, authority_key, [(x509.BasicConstraints(True, None), True)]
-    )
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
-    own = _signed(subject, key, issuer, authority_key, [(alternative, False)])
-    files = TLSFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
-    files.certificate.write_bytes(own.public_bytes(Encoding.PEM))
-    files.authority.write_bytes(authority.public_bytes(Encoding.PEM))
-    files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return files
-
-
-def _signed(
-    subject: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Name,
-    signer: ec.EllipticCurvePrivateKey,
-    extensions: Sequence[tuple[x509.ExtensionType, bool]],
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
-    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    for extension, is_critical in extensions:
-        builder = builder.add_extension(extension, critical=is_critical)
-    return builder.sign(signer, SHA256())

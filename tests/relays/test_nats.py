@@ -21,6 +21,7 @@ from clawguard import Event, InvalidArgument, SessionManager
 from clawguard.errors import EventRefused, ReceiverUnavailable
 from clawguard.relays import jetstream
 from clawguard.relays.nats import NatsRelay
+from tests.certificates import tls_files
 from tests.relays.scene import SECRET, large, pretender, some_events
 from tests.servers import (
     HOST,
@@ -33,7 +34,6 @@ from tests.servers import (
     nats_url,
     published,
     stream_of,
-    tls_files,
     unique,
 )
 from tests.subscribing import made, position, until
@@ -418,10 +418,10 @@ def test_nothing_is_sent_in_the_clear_where_tls_was_asked_for(events: list[Event
 
 
 def test_tls_holds_the_certificate_against_who_is_trusted(tmp_path: Path, events: list[Event]) -> None:
-    files = tls_files(tmp_path)
+    files = tls_files(tmp_path, HOST)
     arguments = ["--tls", "--tlscert", str(files.certificate), "--tlskey", str(files.key)]
     with nats_server(tmp_path / "nats", *arguments) as server:
-        with NatsRelay(url_of(server, scheme="tls"), create_stream="LOG", tls=files.context()) as relay:
+        with NatsRelay(url_of(server, scheme="tls"), create_stream="LOG", tls=files.trusting()) as relay:
             relay(events[0])
         with (
             NatsRelay(url_of(server, scheme="tls"), create_stream="LOG") as relay,
@@ -429,7 +429,7 @@ def test_tls_holds_the_certificate_against_who_is_trusted(tmp_path: Path, events
         ):
             relay(events[1])
         count = in_jetstream(
-            server.port, lambda context: context.stream_info("LOG"), tls=files.context()
+            server.port, lambda context: context.stream_info("LOG"), tls=files.trusting()
         ).state.messages
     assert count == 1
 

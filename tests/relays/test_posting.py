@@ -18,7 +18,7 @@ from clawguard.errors import ReceiverUnavailable
 from clawguard.relays import posting
 from clawguard.relays.endpoints import parse_endpoint
 from clawguard.relays.posting import Poster
-from tests.certificates import server_context
+from tests.certificates import tls_files
 from tests.faults.lab import crew
 from tests.subscribing import PATIENCE, until
 from tests.webhooks import Delivery, Hook, request_of, rough, running
@@ -130,17 +130,17 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one(
 def test_what_was_deciphered_with_an_answer_is_not_taken_for_the_next_one(
     poster_to: Callable[..., Poster], tmp_path: Path
 ) -> None:
-    served, authority = server_context(tmp_path, "127.0.0.1")
+    files = tls_files(tmp_path, "127.0.0.1")
 
     def act(plain: socket.socket) -> None:
-        with served.wrap_socket(plain, server_side=True) as connection:
+        with files.served().wrap_socket(plain, server_side=True) as connection:
             request_of(connection)
             connection.sendall(FINE * 300 if server.connections == 1 else FAILED)  # one record of TLS
             request_of(connection)
 
     with rough(act) as server:
         url = server.url.replace("http:", "https:")
-        poster = poster_to(url, ssl.create_default_context(cafile=authority))
+        poster = poster_to(url, files.trusting())
         assert [post(poster), post(poster)] == [200, 500]
 
 
@@ -377,12 +377,10 @@ def test_where_no_thread_can_be_started_the_next_call_tries_again(
 def test_an_address_that_is_dead_does_not_take_the_time_of_the_others(
     poster_to: Callable[..., Poster], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    served, authority = server_context(tmp_path, "hooks.example.com")
-    with rough(lambda connection: time.sleep(PATIENCE)) as dead, running(Hook(tls=served)) as hook:
+    files = tls_files(tmp_path, "hooks.example.com")
+    with rough(lambda connection: time.sleep(PATIENCE)) as dead, running(Hook(tls=files.served())) as hook:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found(1, dead.port, hook.server_port))
-        poster = poster_to(
-            "https://hooks.example.com/", ssl.create_default_context(cafile=authority), timeout=6
-        )
+        poster = poster_to("https://hooks.example.com/", files.trusting(), timeout=6)
         assert post(poster) == 204
         assert dead.connections == 1
 
@@ -391,9 +389,9 @@ def test_an_address_that_is_dead_does_not_take_the_time_of_the_others(
 
 
 def test_tls_is_spoken_with_who_can_prove_itself(poster_to: Callable[..., Poster], tmp_path: Path) -> None:
-    served, authority = server_context(tmp_path, "127.0.0.1")
-    with running(Hook(tls=served)) as hook:
-        poster = poster_to(hook.url, ssl.create_default_context(cafile=authority))
+    files = tls_files(tmp_path, "127.0.0.1")
+    with running(Hook(tls=files.served())) as hook:
+        poster = poster_to(hook.url, files.trusting())
         assert [post(poster) for _ in range(3)] == [204] * 3
         assert len({each.connection for each in hook.deliveries}) == 1
 
@@ -401,7 +399,7 @@ def test_tls_is_spoken_with_who_can_prove_itself(poster_to: Callable[..., Poster
 @pytest.mark.parametrize(
     ("host", "days", "trusted", "reason"),
     [
-        ("127.0.0.1", 1, False, "self-signed"),
+        ("127.0.0.1", 1, False, "issuer"),
         ("127.0.0.2", 1, True, "mismatch"),
         ("localhost", 1, True, "mismatch"),
         ("127.0.0.1", -1, True, "expired"),
@@ -410,9 +408,9 @@ def test_tls_is_spoken_with_who_can_prove_itself(poster_to: Callable[..., Poster
 def test_attack_a_certificate_that_does_not_hold_gets_no_event(
     host: str, days: int, trusted: bool, reason: str, poster_to: Callable[..., Poster], tmp_path: Path
 ) -> None:
-    served, authority = server_context(tmp_path, host, days=days)
-    context = ssl.create_default_context(cafile=authority if trusted else None)
-    with running(Hook(tls=served)) as hook:
+    files = tls_files(tmp_path, host, days=days)
+    context = files.trusting() if trusted else ssl.create_default_context()
+    with running(Hook(tls=files.served())) as hook:
         unavailable(poster_to(hook.url, context), f"certificate that does not hold: .*{reason}")
         assert hook.deliveries == []
 

@@ -19,9 +19,10 @@ import redis
 from clawguard import Event, InvalidArgument, SessionManager
 from clawguard.errors import EventRefused, ReceiverUnavailable
 from clawguard.relays.redis import RedisRelay
+from tests.certificates import tls_files
 from tests.openers import KEK
 from tests.relays.scene import SECRET, large, pretender, some_events
-from tests.servers import HOST, REDIS, Server, entries, free_port, redis_server, redis_url, tls_files, unique
+from tests.servers import HOST, REDIS, Server, entries, free_port, redis_server, redis_url, unique
 from tests.subscribing import made, position, until
 
 
@@ -251,7 +252,7 @@ def test_nobody_there_is_no_fault_of_the_event(events: list[Event]) -> None:
 
 
 def test_tls_holds_the_certificate_against_who_is_trusted(tmp_path: Path, events: list[Event]) -> None:
-    files, tls_port = tls_files(tmp_path), free_port()
+    files, tls_port = tls_files(tmp_path, HOST), free_port()
     arguments = ["--tls-port", str(tls_port), "--tls-cert-file", str(files.certificate)]
     arguments += ["--tls-key-file", str(files.key), "--tls-ca-cert-file", str(files.authority)]
     arguments += ["--tls-auth-clients", "no"]

@@ -23,7 +23,7 @@ from clawguard.clock import SECOND
 from clawguard.errors import EventRefused, ReceiverFailed, ReceiverUnavailable
 from clawguard.relays.encoding import Format, encoder
 from clawguard.relays.webhook import WebhookRelay
-from tests.certificates import server_context
+from tests.certificates import tls_files
 from tests.clocks import FakeClock
 from tests.openers import KEK
 from tests.subscribing import made, position, until
@@ -98,10 +98,10 @@ def test_a_receiver_verifies_and_reads_each_format(hook: Hook, format: Format) -
 
 
 def test_an_authority_of_ones_own_is_enough(tmp_path: Path) -> None:
-    served, authority = server_context(tmp_path, "127.0.0.1")
-    context = ssl.create_default_context(cafile=authority)
+    files = tls_files(tmp_path, "127.0.0.1")
+    context = files.trusting()
     with (
-        running(Hook(tls=served)) as hook,
+        running(Hook(tls=files.served())) as hook,
         WebhookRelay(hook.url, secret=SECRET, ssl_context=context) as relay,
         WebhookRelay(hook.url, secret=SECRET) as other,
     ):
