@@ -9,7 +9,15 @@ from typing import TypeGuard
 
 from clawguard.errors import InvalidArgument
 
-__all__ = ["check_flag", "check_metadata", "check_progress", "check_text", "is_integer", "is_text"]
+__all__ = [
+    "check_flag",
+    "check_metadata",
+    "check_progress",
+    "check_text",
+    "is_integer",
+    "is_text",
+    "is_token",
+]
 
 _MAX_TEXT = 255
 _MAX_METADATA_BYTES = 16_384
@@ -33,6 +41,13 @@ def check_text(value: object, *, argument: str) -> str:
     if not is_text(value):
         raise InvalidArgument(argument, f"must be 1 to {_MAX_TEXT} printable characters")
     return value
+
+
+def is_token(value: object) -> bool:
+    """Tell whether a value has the form of a token or a refresh token, which no id may have."""
+    if not isinstance(value, str):
+        return False
+    return value.startswith("cgr1_") or (value.startswith("eyJ") and value.count(".") == 2)
 
 
 def check_flag(value: object, *, argument: str) -> None:

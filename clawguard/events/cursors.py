@@ -188,11 +188,11 @@ class Cursor:
         return events
 
     def _page(self, after: int, *, limit: int) -> list[Event]:
-        types = None if self.types == "*" else self.types  # also what a newer version writes
+        patterns = None if self.types == "*" else [self.types]
         try:
-            return self._log.read(after=after, types=types, limit=limit)
+            return self._log.page(patterns, after=after, limit=limit)
         except StoreUnavailable:
-            return self._log.read(after=after, types=types, limit=1)  # what stands before an unreadable entry
+            return self._log.page(patterns, after=after, limit=1)  # what stands before an unreadable entry
 
     def catch_up(self, position: int) -> bool:
         """Move past what is not for this subscriber, once in a while: else no archive could pass it."""

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clawguard.checks import check_text, is_integer
@@ -146,9 +146,17 @@ class EventLog:
         that number were archived.
         """
         check_page(after=after, limit=limit)
-        filters, params = self._filters(
-            types, session_id=session_id, cause_id=cause_id, workspace_id=workspace_id
-        )
+        ids = {"session_id": session_id, "cause_id": cause_id, "workspace_id": workspace_id}
+        return self.page(self._patterns(types), after=after, limit=limit, **ids)
+
+    def page(
+        self, patterns: Sequence[str] | None, *, after: int, limit: int, **ids: str | None
+    ) -> list[Event]:
+        """Return what `read` does, of types that fit patterns which were checked before.
+
+        They are held against what stands in the log: also types that are not known here are found.
+        """
+        filters, params = _filters(patterns, ids)
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
             self._make_safe(rows[-1][0])
@@ -174,14 +182,13 @@ class EventLog:
         check_page(after=after or 0, limit=1)
         patience = _seconds(timeout, argument="timeout")
         rest = microseconds(poll, argument="poll", least=0) / SECOND
-        self._filters(types, session_id=session_id, workspace_id=workspace_id)
+        patterns, ids = self._patterns(types), {"session_id": session_id, "workspace_id": workspace_id}
+        _filters(patterns, ids)
         start = self.last()[0] if after is None else after
 
         def read(after: int) -> tuple[list[Event], int]:
             head = self.last()[0]  # before the page, so that nothing which comes meanwhile is passed over
-            found = self.read(
-                after=after, types=types, session_id=session_id, workspace_id=workspace_id, limit=_MAX_LIMIT
-            )
+            found = self.page(patterns, after=after, limit=_MAX_LIMIT, **ids)
             return found, head
 
         return Follower(read, self.wait, lambda: self._closed, after=start, timeout=patience, poll=rest)
@@ -204,28 +211,14 @@ class EventLog:
         with self._lock:
             self._news.notify_all()
 
-    def _filters(
-        self, types: str | Sequence[str] | None, **ids: str | None
-    ) -> tuple[tuple[str, ...], dict[str, Any]]:
-        filters: list[str] = []
-        params: dict[str, Any] = {}
-        if types is not None:
-            filters.append("of_types")
-            params["types"] = json.dumps(sorted(self._wanted(types)))
-        for name, value in ids.items():
-            if value is not None:
-                filters.append(f"of_{name.removesuffix('_id')}")
-                params[name] = check_text(
-                    str(value) if isinstance(value, uuid.UUID) else value, argument=name
-                )
-        return tuple(filters), params
-
-    def _wanted(self, types: str | Sequence[str]) -> frozenset[str]:
+    def _patterns(self, types: str | Sequence[str] | None) -> list[str] | None:
+        """Return the patterns that were asked for, each of which fits something."""
+        if types is None:
+            return None
         patterns = (types,) if isinstance(types, str) else types
         if not isinstance(patterns, list | tuple | set | frozenset):
             raise InvalidArgument("types", "must be an event type, a pattern, or a list of them")
-        known = self._bus.types
-        return frozenset[str]().union(*(known.matching(each, argument="types") for each in patterns))
+        return [self._bus.types.check_pattern(each, argument="types") for each in patterns]
 
     def _cut(self) -> Place:
         """Return where the log begins here: what came before was archived."""
@@ -345,3 +338,18 @@ def check_page(*, after: int, limit: int) -> None:
         raise InvalidArgument("after", "must be the number of an event, or 0")
     if not is_integer(limit, least=1, most=_MAX_LIMIT):
         raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
+
+
+def _filters(
+    patterns: Sequence[str] | None, ids: Mapping[str, str | None]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    filters: list[str] = []
+    params: dict[str, Any] = {}
+    if patterns is not None:
+        filters.append("of_types")
+        params["types"] = json.dumps(sorted(patterns))
+    for name, value in ids.items():
+        if value is not None:
+            filters.append(f"of_{name.removesuffix('_id')}")
+            params[name] = check_text(str(value) if isinstance(value, uuid.UUID) else value, argument=name)
+    return tuple(filters), params

@@ -42,6 +42,7 @@ class Server:
         self._bench = bench
         self._careful = 0
         self._outages = 0
+        self._replaying = 0  # the number of a parked event that is being tried
         self._is_behind = False
         self._stopped = False
         self._is_left = False
@@ -61,12 +62,14 @@ class Server:
     def join(self, timeout: float) -> None:
         """Wait for its end at most `timeout` seconds; then a call under way is left to itself.
 
-        A receiver that calls this is not waited for: others may work on the subscriber at once.
+        Others may work on the subscriber at once, and nobody takes it for a death. A receiver that calls this
+        is not waited for.
         """
-        if self._thread is threading.current_thread():
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+        if thread is not None and thread.is_alive():
             self._let_go()
-        elif self._thread is not None:
-            self._thread.join(timeout)
         self._is_left = True
 
     def _run(self) -> None:
@@ -106,6 +109,9 @@ class Server:
 
     def _let_go(self) -> None:
         with suppress(ClawguardError):  # else the lease ends by itself
+            seq, self._replaying = self._replaying, 0
+            if seq:
+                self._begin_anew(seq)
             if self.cursor.leased_until:
                 self.cursor.release()
 
@@ -180,6 +186,7 @@ class Server:
 
     def _not_taken(self, event: Event, error: BaseException, *, before: int, taken: int) -> bool:
         """Note what was taken, and have the event tried later, or park it."""
+        reason = _reason(error)
         with self._bench.change(durable=False) as change:
             if taken > before and not self.cursor.advance_in(change, before, taken):
                 return True
@@ -189,21 +196,19 @@ class Server:
                 tries = self.cursor.fail_in(change, taken)
                 is_last = tries is not None and (tries >= self.tries or isinstance(error, EventRefused))
                 if is_last and self.cursor.advance_in(change, taken, event.seq):
-                    self._park(change, event, _reason(error), tries=tries or 0)
-        self._report(event, error)
+                    self._park(change, event, reason, tries=tries or 0)
+        self._report(event, error, reason)
         return True
 
     def _wait_in(self, change: Change, position: int) -> None:
         self.cursor.wait_in(change, position, outages=self._outages)
         self._outages += 1
 
-    def _report(self, event: Event, error: BaseException) -> None:
-        kind = type(error).__name__
+    def _report(self, event: Event, error: BaseException, reason: str) -> None:
         with suppress(Exception):
-            said = _reason(error)
-            _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, said)
+            _logger.error("the subscriber %s failed on event %d: %s", self.cursor.name, event.seq, reason)
             if event.type != "subscriber.failed":
-                self._bench.bus.report(name_of(self.receiver), kind, 1)
+                self._bench.bus.report(name_of(self.receiver), type(error).__name__, 1)
 
     def _park_unseen(self, lease: Lease, event: Event) -> bool:
         """Park an event that ended or hung whoever was at work on it."""
@@ -236,7 +241,9 @@ class Server:
         if not events or events[0].seq != seq:
             self.cursor.release()
             return True
+        self._replaying = seq
         error = self._call(events[0])
+        self._replaying = 0
         with self._bench.change(durable=False) as change:
             if error is None:
                 change.tx.run("parked.delete", name=name, seq=seq)
@@ -248,10 +255,18 @@ class Server:
         self.cursor.release()
         return True
 
+    def _begin_anew(self, seq: int) -> None:
+        """Have a parked event tried once more, whose try was left."""
+        with self._bench.change(durable=False) as change:
+            change.tx.run("parked.begin_anew", name=self.cursor.name, seq=seq)
+
 
 def _reason(error: BaseException) -> str:
     """Return what is kept of an error: its type, and of one that is meant for the log its message."""
+    kind = type(error).__name__
     if not isinstance(error, EventRefused | ReceiverFailed | ReceiverUnavailable):
-        return type(error).__name__
-    text = "".join(each if each.isprintable() else " " for each in str(error.message))
-    return text.encode(errors="replace").decode().strip()[:255] or type(error).__name__
+        return kind
+    with suppress(Exception):  # one of the host's own may have no message, or none that can be read
+        text = "".join(each if each.isprintable() else " " for each in str(error.message))
+        return text.encode(errors="replace").decode().strip()[:255] or kind
+    return kind

@@ -114,14 +114,14 @@ class EventBus:
     @property
     def wanted(self) -> bool:
         """Whether anybody listens at all."""
-        return bool(self._patterns) or any(signal.receivers for signal in self.signals.values())
+        return bool(self._patterns) or any(signal.receivers for signal in list(self.signals.values()))
 
     def on(self, pattern: str, receiver: Receiver) -> Receiver:
         """Have a plain or async callable called with every `Event` whose type fits the pattern."""
         check_receiver(receiver)
-        self.types.matching(pattern)
+        entry = (self.types.check_pattern(pattern), receiver)
         with self._lock:
-            self._patterns = [*self._patterns, (pattern, receiver)]
+            self._patterns = [*self._patterns, entry]
         return receiver
 
     def off(self, receiver: Receiver) -> None:

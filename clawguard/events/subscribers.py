@@ -133,7 +133,7 @@ class Servers:
         if length < _SHORTEST_LEASE:
             raise InvalidArgument("lease", "must be at least a tenth of a second")
         if pattern is not None:
-            self.bench.bus.types.matching(pattern, argument=argument)
+            self.bench.bus.types.check_pattern(pattern, argument=argument)
         last = self.bench.log.last()[0]
         if after is not None and not is_integer(after, least=0, most=last):
             raise InvalidArgument("after", f"must be None, or 0 to {last}, the log's last event")

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from clawguard.checks import check_metadata, check_text, is_integer
+from clawguard.checks import check_metadata, check_text, is_integer, is_token
 from clawguard.clock import LONGEST, microseconds
 from clawguard.errors import DelegationRefused, InvalidArgument, PolicyDenied, TokenSuperseded
 from clawguard.guard import Member, Policy, authority_of, check_cnf
@@ -302,6 +302,8 @@ def check_given(
 
 
 def check_agent(agent_id: str | uuid.UUID) -> str:
+    if is_token(agent_id):
+        raise InvalidArgument("agent_id", "is a token, not the name of an agent")
     agent = check_text(str(agent_id) if isinstance(agent_id, uuid.UUID) else agent_id, argument="agent_id")
     if len(agent) > _MAX_AGENT_ID:
         raise InvalidArgument("agent_id", f"must be at most {_MAX_AGENT_ID} characters")

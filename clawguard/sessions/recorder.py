@@ -21,7 +21,8 @@ __all__ = ["Recorder"]
 
 _logger = logging.getLogger("clawguard.guard")
 _REPEAT = 60 * SECOND
-_KINDS = 1_024
+_MANY_KINDS = 64  # of one type; any sender of rubbish can make as many as it likes
+_MANY_DENIALS, _MOST_DENIALS = 1_024, 8_192  # told apart, and told by their session at least
 _KINDS_OF_ONE = (
     16  # of one session, one source or one receiver: what it does at will is told in so many events
 )
@@ -137,9 +138,10 @@ class Recorder:
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Return under what a new kind is counted: under its own name as long as there are not too many."""
         many = {"reason": "many kinds", "data": {}}
-        if len(self._tallies) >= _KINDS:
+        is_denial, kinds = key[0] == "guard.denied", self._kinds[key[:1]]
+        if kinds >= (_MOST_DENIALS if is_denial else _MANY_KINDS):
             return (key[0], "", ""), many
-        if self._kinds[key[:2]] < _KINDS_OF_ONE:
+        if kinds < (_MANY_DENIALS if is_denial else _MANY_KINDS) and self._kinds[key[:2]] < _KINDS_OF_ONE:
             return key, fields
         who = {name: fields["data"][name] for name in ("source", "receiver") if name in fields["data"]}
         return (*key[:2], "", "many"), fields | many | {"data": who}
@@ -148,14 +150,15 @@ class Recorder:
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = _Tally(fields)
-            self._kinds[key[:2]] += 1
+            self._kinds.update((key[:1], key[:2]))
         return tally
 
     def _forget(self, key: tuple[str, ...]) -> None:
         del self._tallies[key]
-        self._kinds[key[:2]] -= 1
-        if not self._kinds[key[:2]]:
-            del self._kinds[key[:2]]
+        for group in (key[:1], key[:2]):
+            self._kinds[group] -= 1
+            if not self._kinds[group]:
+                del self._kinds[group]
 
     def _take(
         self, now: int, *, everything: bool

@@ -148,18 +148,19 @@ class SQLiteTransaction:
 
     def _after_commit(self) -> bool:
         """Do what follows a commit and tell whether a checkpoint is due; the commit stands whatever fails."""
+        due = False
         try:
-            if self._action is not None:
-                self._action()
             if self._durable and self._entry is not None:
                 seq, digest, *_ = self._entry
                 self._store._marker.note(seq, digest)
             rows = self._connection.total_changes - self._changes
             weight = 1 + rows // _ROWS_A_COMMIT
-            return self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY
+            due = self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY
+            if self._action is not None:
+                self._action()
         except Exception:
             _logger.exception("what follows a commit failed; the commit stands")
-            return False
+        return due
 
     def _let_go(self) -> None:
         """Leave nothing half done and nothing held, wherever the transaction was interrupted."""

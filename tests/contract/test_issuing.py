@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -266,3 +267,22 @@ def test_a_repeated_delegation_makes_no_second_child(manager: SessionManager) ->
     assert manager.delegate(parent, "b", scopes="x", request_id="r").id == first.id
     with pytest.raises(InvalidArgument, match="request_id"):
         manager.delegate(parent, "b", scopes="y", request_id="r")
+
+
+@pytest.mark.parametrize("verb", ["create", "disable", "revoke_all"])
+def test_a_token_in_the_place_of_an_agents_name_is_refused_and_not_repeated(
+    manager: SessionManager, verb: str
+) -> None:
+    session = manager.create("a", scopes="x", refreshable=True)
+    verbs: dict[str, Callable[[str], object]] = {
+        "create": lambda agent: manager.create(agent, scopes="x"),
+        "disable": manager.agents.disable,
+        "revoke_all": manager.revoke_all_for_agent,
+    }
+    assert session.refresh_token is not None
+    before = manager.events.last()
+    for token in (session.token, session.refresh_token):
+        with pytest.raises(InvalidArgument, match="agent_id: is a token") as refusal:
+            verbs[verb](token)
+        assert token not in str(refusal.value)
+    assert manager.events.last() == before

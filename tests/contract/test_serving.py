@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from clawguard import Event, InvalidArgument, SessionManager, StoreUnavailable
-from clawguard.errors import EventRefused, ReceiverUnavailable
+from clawguard.errors import EventRefused, ReceiverFailed, ReceiverUnavailable
 from tests.clocks import FakeClock
-from tests.openers import KEK, open_manager, raw
+from tests.openers import KEK, open_manager, raw, rows
 from tests.subscribing import PATIENCE, ids, made, position, until
 
 
@@ -364,3 +364,87 @@ def test_a_parked_event_waits_for_the_end_of_an_outage_too(real: SessionManager)
     assert real.subscribers.replay("siem") == 1
     until(lambda: answers == [] and len(real.events.read(types="subscriber.parked")) == 2)
     assert real.subscribers.parked("siem")[0].tries == 2
+
+
+class Wordless(EventRefused):
+    def __init__(self) -> None:
+        """Say nothing, not even to the base."""
+
+
+class Unspeakable(ReceiverFailed):
+    def __init__(self) -> None:
+        self.message = Awkward()  # type: ignore[assignment]
+
+
+def test_an_error_that_cannot_be_described_is_one_all_the_same(real: SessionManager) -> None:
+    def take(event: Event) -> None:
+        if event.seq < 3:
+            raise Wordless if event.seq == 1 else Unspeakable
+
+    made(real, 3)
+    real.on("session.created", take, durable="siem", after=0, tries=2)
+    until(lambda: position(real) >= 3)
+    assert [(each.seq, each.tries) for each in real.subscribers.parked("siem")] == [(1, 1), (2, 2)]
+
+
+def lapses(path: Path) -> int:
+    return int(rows(path, "SELECT lapses FROM event_cursors")[0][0])
+
+
+@pytest.mark.parametrize("error", [ReceiverUnavailable("down"), RuntimeError("no")])
+def test_who_answers_has_not_lapsed(path: Path, clock: FakeClock, error: Exception) -> None:
+    def take(event: Event) -> None:
+        raise error
+
+    with open_manager(path, clock=clock) as manager:
+        made(manager, 1)
+        manager.subscribers.cursor("siem", "session.created", after=0)
+        with raw(path) as database:
+            database.execute("UPDATE event_cursors SET lapses = 4")
+        manager.on("session.created", take, durable="siem")
+        until(lambda: lapses(path) == 0)
+
+
+def test_who_leaves_a_call_has_not_lapsed(path: Path) -> None:
+    go = threading.Event()
+    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+        try:
+            for turn in range(7):
+                begun = threading.Event()
+
+                def hang(event: Event, begun: threading.Event = begun) -> None:
+                    begun.set()
+                    go.wait(PATIENCE)
+
+                made(manager, int(turn == 0))
+                manager.on("session.created", hang, durable="siem", after=0)
+                assert begun.wait(PATIENCE)
+                manager._parts.servers._servers["siem"].join(0)  # type: ignore[union-attr]
+                manager.off(hang)
+            assert lapses(path) == 0
+            assert manager.subscribers.parked("siem") == ()
+        finally:
+            go.set()
+
+
+def test_a_replay_that_was_left_is_tried_again(real: SessionManager) -> None:
+    go, begun, answers = threading.Event(), threading.Event(), [EventRefused("no")]
+    heard: list[Event] = []
+
+    def take(event: Event) -> None:
+        if answers:
+            raise answers.pop()
+        begun.set()
+        go.wait(PATIENCE)
+
+    made(real, 1)
+    try:
+        real.on("session.created", take, durable="siem", after=0)
+        until(lambda: real.subscribers.parked("siem"))
+        assert real.subscribers.replay("siem") == 1
+        assert begun.wait(PATIENCE)
+        real.off(take)
+        real.on("session.created", heard.append, durable="siem")
+        until(lambda: heard)
+    finally:
+        go.set()

@@ -519,13 +519,13 @@ WHERE name = :name AND incarnation = :incarnation AND position = :before RETURNI
 
 -- name: cursor.fail
 -- Note that the next event was not taken, and when to try again; nobody is at work until then.
-UPDATE event_cursors SET tries = tries + 1, next_try_at = :now + min(:longest, :shortest << min(tries, 20)),
+UPDATE event_cursors SET tries = tries + 1, lapses = 0, next_try_at = :now + min(:longest, :shortest << min(tries, 20)),
     owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
 WHERE name = :name AND incarnation = :incarnation AND position = :position RETURNING tries;
 
 -- name: cursor.wait
 -- Note when to try the next event again, where no event could be taken; nobody is at work until then.
-UPDATE event_cursors SET next_try_at = :until,
+UPDATE event_cursors SET next_try_at = :until, lapses = 0,
     owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
 WHERE name = :name AND incarnation = :incarnation AND position = :position;
 

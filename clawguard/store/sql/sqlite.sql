@@ -32,7 +32,7 @@ SELECT DISTINCT parent_id FROM sessions
 WHERE ended_at IS NULL AND parent_id IN (SELECT value FROM json_each(:ids));
 
 -- filter: of_types
-e.type IN (SELECT value FROM json_each(:types))
+EXISTS (SELECT 1 FROM json_each(:types) WHERE e.type GLOB value)
 
 -- filter: of_workspace
 -- An entry that cannot be read is not passed over: who reads it is told.
