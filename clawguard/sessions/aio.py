@@ -169,6 +169,11 @@ class _AsyncOpened:
         return AsyncSubscribers(self._plain.subscribers)
 
     @property
+    def issuer(self) -> str:
+        """The `iss` of every token of this database."""
+        return self._plain.issuer
+
+    @property
     def signals(self) -> Signals:
         """The blinker signals."""
         return self._plain.signals
@@ -365,11 +370,6 @@ class AsyncSessionManager(_AsyncOpened):
         """Let go of the store, unless the manager is shared: see `SessionManager.close`."""
         if self._owns:
             await asyncio.shield(asyncio.to_thread(self._plain.close))
-
-    @property
-    def issuer(self) -> str:
-        """The `iss` of every token of this database."""
-        return self._plain.issuer
 
     @property
     def policy(self) -> Policy:

@@ -123,11 +123,6 @@ class SessionManager(Validation):
         return manager
 
     @property
-    def issuer(self) -> str:
-        """The `iss` of every token of this database."""
-        return self._parts.guard.issuer
-
-    @property
     def policy(self) -> Policy:
         """The policy in force; the empty one says nothing, and scopes alone decide."""
         return self._policies.in_force

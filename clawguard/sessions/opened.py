@@ -30,6 +30,11 @@ class Opened:
         parts.bus.sender = self
 
     @property
+    def issuer(self) -> str:
+        """The `iss` of every token of this database."""
+        return self._parts.guard.issuer
+
+    @property
     def events(self) -> AuditLog:
         """The log: read, follow, flush; verify, checkpoint, archive."""
         return self._parts.log

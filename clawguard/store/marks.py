@@ -43,8 +43,10 @@ class Marker:
             raise ConfigError(
                 f"{self._name} is an older copy of the database that was in use here, or one that went on "
                 "elsewhere: sessions that have ended may live again in it",
-                hint="put the newest file back; or, to go on with this one, stop every process, remove "
-                f"{self._name}-lock and end every session: revoke_where(everything=True) in each workspace",
+                hint="put the newest file back; where somebody may have changed it, verify a copy of the "
+                "file, elsewhere, against a checkpoint; or, to go on with this one, stop all processes, "
+                f"remove {self._name}-lock and end every session: revoke_where(everything=True) in each "
+                "workspace",
             )
 
     def outlast(self) -> None:
