@@ -77,7 +77,10 @@ _KEY = _matching("^[A-Za-z0-9_-]{43}$", "The thumbprint of a key (RFC 7638).")
 _PARENT = _matching(_UUID, "The session above.")
 _CNF: _Schema = {
     "type": "object",
-    "properties": dict.fromkeys(("jkt", "x5t#S256"), _KEY),
+    "properties": {
+        "jkt": _KEY,
+        "x5t#S256": _matching("^[A-Za-z0-9_-]{43}$", "The thumbprint of a certificate (RFC 8705)."),
+    },
     "additionalProperties": False,
     "minProperties": 1,
     "maxProperties": 1,
@@ -232,7 +235,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     ),
     "subscriber.failed": (
         Shape(
-            "A live receiver failed, or was too slow (`overflow`); counted, and written once a minute.",
+            "A receiver failed, or a live one was too slow (`overflow`); counted, and written once a minute.",
             always=("reason",),
             data={"receiver": _text("Its name."), "count": _TIMES},
         ),
