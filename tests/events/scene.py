@@ -81,12 +81,14 @@ class Scene:
             manager.authorize(context, action)
         with suppress(ClawguardError):
             manager.validate(asker.token, require="docs:write")
-        with patch("clawguard.sessions.recorder._KINDS", KINDS):
-            for number in range(KINDS):
+        with patch("clawguard.sessions.recorder._MANY_KINDS", KINDS):
+            for number in range(KINDS + 1):
                 with suppress(ClawguardError):
                     manager.validate("no.such.token", source=f"host {number}")
-            with suppress(ClawguardError):
+        for limit in ("_KINDS_OF_ONE", "_MOST_DENIALS"):
+            with patch(f"clawguard.sessions.recorder.{limit}", 0), suppress(ClawguardError):
                 manager.validate(asker.token, require="docs:delete")
+        with patch("clawguard.sessions.recorder._MANY_KINDS", 0):
             manager.on("session.updated", _fail)
             manager.activity.set_name(asker, "asks a lot")
 
