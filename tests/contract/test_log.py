@@ -105,16 +105,16 @@ def test_a_follower_passes_over_what_does_not_concern_it_and_over_nothing_else(
     manager: SessionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, begun_at = manager.events, []
-    plain = log.read
+    plain = log.page
 
-    def read_and_write(*, after: int, **given: Any) -> list[Event]:
-        found = plain(after=after, **given)
+    def read_and_write(patterns: Any, *, after: int, **given: Any) -> list[Event]:
+        found = plain(patterns, after=after, **given)
         begun_at.append(after)
         if len(begun_at) == 2:
             manager.create("late", scopes="x", workspace_id="ours")  # behind the page, before the next look
         return found
 
-    monkeypatch.setattr(log, "read", read_and_write)
+    monkeypatch.setattr(log, "page", read_and_write)
     for _ in range(3):
         manager.create("a", scopes="x")
     follower = log.follow(after=0, workspace_id="ours", poll=0)

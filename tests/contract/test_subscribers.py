@@ -390,14 +390,14 @@ def test_a_fault_of_the_store_is_outlived(real: SessionManager, monkeypatch: pyt
     monkeypatch.setattr(serving, "_REST", 0.01)
     heard: list[Event] = []
     faults = [StoreBusy("locked")] * 3
-    plain = real.events.read
+    plain = real.events.page
 
-    def read(**given: Any) -> list[Event]:
+    def read(patterns: Any, **given: Any) -> list[Event]:
         if faults:
             raise faults.pop()
-        return plain(**given)
+        return plain(patterns, **given)
 
-    monkeypatch.setattr(real.events, "read", read)
+    monkeypatch.setattr(real.events, "page", read)
     real.on("session.created", heard.append, durable="siem")
     expected = made(real, 1)
     until(lambda: heard)
