@@ -41,6 +41,7 @@ from clawguard.sessions.verifier import Verifier
 
 try:
     from opentelemetry import metrics, trace
+    from opentelemetry.context import attach, detach
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
         "clawguard.otel needs opentelemetry-api: install clawguard-sessions[otel]", name=missing.name
@@ -208,7 +209,7 @@ class _Watch:
         @wraps(call)
         def watched(*args: Any, **kwargs: Any) -> Any:
             span = self._begin(verb)
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            with _current(span):
                 start = perf_counter()
                 try:
                     result = call(*args, **kwargs)
@@ -262,6 +263,15 @@ class _Watch:
         return trace.INVALID_SPAN
 
 
+@contextmanager
+def _current(span: trace.Span) -> Iterator[None]:
+    """Have a span be the one that is active, where that can be done."""
+    with ExitStack() as steps:
+        with _harmless():
+            steps.callback(detach, attach(trace.set_span_in_context(span)))
+        yield
+
+
 def _finish(span: trace.Span, told: Callable[[], _Told], *, failed: bool = False) -> None:
     """Say what is to be said and end the span; a status has no text."""
     with _harmless():
@@ -285,7 +295,8 @@ def _of_answer(result: object, named: object) -> _Told:
             asked: _Told = {"session.id": named.session_id, "clawguard.action": result.action}
             return {**asked, "clawguard.allowed": result.allowed, **rule}
         case Ended():
-            whose: _Told = {"gen_ai.agent.id": str(named)} if isinstance(named, str | uuid.UUID) else {}
+            is_agent = result.count > 0 and isinstance(named, str | uuid.UUID)  # else it may be anything
+            whose: _Told = {"gen_ai.agent.id": str(named)} if is_agent else {}
             act: _Told = {} if result.cause_id is None else {"clawguard.cause_id": result.cause_id}
             return {**whose, **act, "clawguard.count": result.count}
         case bool() if isinstance(named, str | uuid.UUID | Session | SessionContext):

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.context import contextvars_context
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, NoOpTracer, NoOpTracerProvider
 
 from clawguard import (
     AsyncSessionManager,
@@ -147,12 +149,42 @@ class BrokenMeters(NoOpMeterProvider):
         return Failing()
 
 
+class BrokenSpan(NonRecordingSpan):
+    """Fail whatever is asked or said."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("a secret")
+
+
+class BrokenSpans(NoOpTracerProvider):
+    """Give such spans."""
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Any:
+        class Tracer(NoOpTracer):
+            def start_span(self, *args: Any, **kwargs: Any) -> Any:
+                return BrokenSpan(INVALID_SPAN_CONTEXT)
+
+        return Tracer()
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("a secret")
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
-@pytest.mark.parametrize("where", ["start", "end", "meters"])
+@pytest.mark.parametrize("where", ["start", "end", "meters", "span", "context"])
 def test_telemetry_that_fails_changes_no_answer(
-    where: str, share: float, manager: SessionManager, caplog: pytest.LogCaptureFixture
+    where: str,
+    share: float,
+    manager: SessionManager,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     telemetry = Telemetry(processor=Broken(where))
+    if where == "span":
+        telemetry.tracers = BrokenSpans()  # type: ignore[assignment]
+    if where == "context":
+        monkeypatch.setattr(contextvars_context.ContextVarsRuntimeContext, "attach", fail)
     if where == "meters":
         telemetry.meters = BrokenMeters()  # type: ignore[assignment]
     with telemetry.watch(manager, share=share):

@@ -53,6 +53,8 @@ def test_no_secret_and_no_free_text_is_ever_told(calls: list[tuple[str, int, boo
                 issued.extend(each for each in [show(manager, verb, shown[index], proof)] if each is not None)
         manager.revoke_all_for_agent("helper", reason="hidden-reason")
         manager.agents.disable("holder", reason="hidden-reason", actor="hidden-actor")
+        for text in (plain.refresh_token, plain.token, bound.refresh_token):
+            mistake(manager, text)
         manager.keys.rotate(emergency=True)
         manager.reload_policy(POLICY)
         for each in issued:
@@ -68,6 +70,15 @@ def test_no_secret_and_no_free_text_is_ever_told(calls: list[tuple[str, int, boo
     secrets |= {part for proof in proofs for part in proof.split(".")[1:]}
     secrets |= {signer.private_bytes().hex(), KEK.hex(), repr(KEK), plain.token[:250], "hidden"}
     assert not [secret for secret in secrets if secret in told]
+
+
+def mistake(manager: SessionManager, text: str | None) -> None:
+    """Name what is no agent as one."""
+    for ends in (manager.revoke_all_for_agent, manager.agents.disable, manager.agents.enable):
+        with suppress(ClawguardError):
+            ends(text or "")
+    with suppress(ClawguardError):
+        manager.revoke_where(agent_id=text or "")
 
 
 def show(manager: SessionManager, verb: str, given: Any, proof: DPoPProof | None) -> Any:

@@ -49,7 +49,7 @@ def test_every_verb_gives_a_span_that_says_whom_it_concerns(
         assert manager.end(session=child)
         others = [manager.create("other", scopes="x") for _ in range(3)]
         assert manager.invalidate(others[0].id)
-        assert manager.revoke_all_for_agent("other").count == 2
+        all_of_other = manager.revoke_all_for_agent("other")
         act = manager.agents.disable("other")
         manager.agents.enable("other")
         manager.keys.rotate()
@@ -78,9 +78,10 @@ def test_every_verb_gives_a_span_that_says_whom_it_concerns(
     assert telemetry.told("end") == {"session.id": child.id, "clawguard.ended": True}
     assert telemetry.told("revoke") == {"session.id": made.id, "clawguard.ended": False}
     assert telemetry.told("invalidate")["session.id"] == others[0].id
-    assert telemetry.told("agents.disable") == {
-        "gen_ai.agent.id": "other", "clawguard.cause_id": act.cause_id, "clawguard.count": 0,
+    assert telemetry.told("revoke_all_for_agent") == {
+        "gen_ai.agent.id": "other", "clawguard.cause_id": all_of_other.cause_id, "clawguard.count": 2,
     }  # fmt: skip
+    assert telemetry.told("agents.disable") == {"clawguard.cause_id": act.cause_id, "clawguard.count": 0}
     assert telemetry.told("reload_policy") == {"clawguard.policy": manager.policy.digest}
     for span in telemetry.spans:
         assert span.kind is SpanKind.INTERNAL
