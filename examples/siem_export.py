@@ -3,6 +3,7 @@
 python siem_export.py [ocsf|cef] [FILE]: OCSF, one JSON object a line, or CEF; to the file, else to stdout.
 """
 
+import fcntl
 import json
 import os
 import sys
@@ -22,16 +23,17 @@ def opened(path: str | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     with Path(path).open("a+b") as file:
+        try:  # what another exporter is writing looks like half a line, too
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another exporter writes {path}")
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
         yield file
 
 
 class Lines:
-    """Write each event as a line; it has been taken when this returns, so not before the disk has it.
-
-    After a crash the last few may come again: a SIEM knows them by their id.
-    """
+    """Write each event as a line, and return when the disk has it; the last may come twice, known by id."""
 
     def __init__(self, file: BinaryIO, form: Callable[[Event], str]) -> None:
         self._file = file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -21,8 +22,16 @@ LONGEST = 80
 
 def run(name: str, folder: Path, *arguments: str, **environ: str) -> list[str]:
     """Run an example in an empty folder and return its lines."""
+    done = start(name, folder, *arguments, **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+def start(name: str, folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run an example, however it ends."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("CLAWGUARD_")}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, str(EXAMPLES[name]), *arguments],
         cwd=folder,
         env=own | {"PYTHONPATH": str(ROOT), "HOME": str(folder)} | environ,
@@ -31,9 +40,6 @@ def run(name: str, folder: Path, *arguments: str, **environ: str) -> list[str]:
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -174,6 +180,19 @@ def test_siem_export_goes_on_after_a_restart_and_mends_half_a_line(tmp_path: Pat
         checkpoint = (tmp_path / "log.ndjson.checkpoint").read_text(encoding="utf-8")
         assert manager.events.verify(checkpoint).count == 12
         assert checkpoint.split("\n")[1] == "12"
+
+
+def test_a_second_siem_export_leaves_the_file_of_the_first_alone(tmp_path: Path) -> None:
+    file = tmp_path / "log.ndjson"
+    file.write_bytes(b'{"whole":1}\n{"being writ')
+    with file.open("rb") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        second = start("siem_export.py", tmp_path, "ocsf", file.name)
+    assert second.returncode == 1
+    assert second.stderr == "another exporter writes log.ndjson\n"
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [
+        (file.name, b'{"whole":1}\n{"being writ')
+    ]
 
 
 def test_siem_export_in_cef(tmp_path: Path) -> None:
