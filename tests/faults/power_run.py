@@ -5,13 +5,31 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from clawguard import SessionManager
 from tests.faults.lab import Acks
 
 
-def main(path: Path, acks_path: Path, steps: int) -> None:
-    """Do some steps of each kind on a database that is there."""
+def main(path: Path, acks_path: Path, steps: int, every: int) -> None:
+    """Do some steps of each kind on a database that is there, with a checkpoint every so many commits."""
+    with (
+        patch("clawguard.store.transaction.CHECKPOINT_EVERY", every),
+        patch("clawguard.store.sqlite.CHECKPOINT_EVERY", every),
+    ):
+        pile(path, 4 * every)
+        work(path, acks_path, steps)
+
+
+def pile(path: Path, count: int) -> None:
+    """Do what need not survive power loss, so that only a checkpoint syncs it."""
+    with SessionManager.open(path, sweep_every=None) as manager:
+        for _ in range(count):
+            manager.create("agent", scopes="a")
+
+
+def work(path: Path, acks_path: Path, steps: int) -> None:
+    """Do the steps."""
     acks, chance = Acks(acks_path), random.Random(steps)
     with SessionManager.open(path, sweep_every=0.02) as manager:
         manager.events.register("note.taken")
@@ -40,4 +58,4 @@ def main(path: Path, acks_path: Path, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
