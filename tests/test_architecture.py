@@ -28,6 +28,7 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/otel.py": {"opentelemetry"},
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},
+    "clawguard/relays/redis_pool.py": {"redis"},
 }
 # Only to say it twice: none of these may even be looked for by `import clawguard`.
 OPTIONAL = {

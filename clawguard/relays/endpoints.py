@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from clawguard.errors import InvalidArgument
+from clawguard.relays.hosts import addresses_of, bracketed, host_of, is_uri
 
 __all__ = ["Endpoint", "parse_endpoint"]
 
 _LONGEST = 2_048
 _PORTS = {"http": 80, "https": 443}
-_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+")  # of a URI without a fragment (RFC 3986, 2)
-_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
-_LOCALHOST = "localhost"
-_LOOPBACK = ("127.0.0.1", "::1")  # what that name stands for (RFC 6761, 6.3), whatever a resolver says
 _LOOPBACK_4, _LOOPBACK_6 = IPv4Network("127.0.0.0/8"), IPv6Address("::1")
 
 
@@ -35,7 +30,7 @@ class Endpoint(NamedTuple):
     addresses: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{_bracketed(self.host)}"
+        return f"{self.scheme}://{bracketed(self.host)}"
 
     def __repr__(self) -> str:
         return f"Endpoint({str(self)!r})"
@@ -44,19 +39,19 @@ class Endpoint(NamedTuple):
 def parse_endpoint(url: object) -> Endpoint:
     """Return where a URL leads: https, or http to a loopback address; raise InvalidArgument for another."""
     parts = _split(url)
-    host, port = parts.hostname or "", parts.port
-    addresses = _addresses(host)
-    if not addresses and not _NAME.fullmatch(host):
+    host, port = host_of(parts), parts.port
+    if host is None:
         raise _refused("has no host that there could be")
     if port == 0:
         raise _refused("has the port 0")
+    addresses = addresses_of(host)
     if parts.scheme == "http" and not _is_loopback(addresses):
         raise _refused(
             "must begin with https: an event would be readable on its way",
             hint="http is for 127.0.0.1, [::1] and localhost only",
         )
     default = _PORTS[parts.scheme]
-    authority = _bracketed(host) if port in (None, default) else f"{_bracketed(host)}:{port}"
+    authority = bracketed(host) if port in (None, default) else f"{bracketed(host)}:{port}"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Endpoint(parts.scheme, host, port or default, authority, target, addresses)
 
@@ -69,7 +64,7 @@ def _split(url: object) -> SplitResult:
         raise _refused(f"must be at most {_LONGEST} characters")
     if "#" in url:
         raise _refused("must have no fragment")
-    if not _CHARACTERS.fullmatch(url):
+    if not is_uri(url):
         raise _refused("holds what no URL may, such as a blank or a control character", hint="escape it")
     parts = _parts(url)
     if parts is None:
@@ -90,25 +85,12 @@ def _parts(url: str) -> SplitResult | None:
     return parts
 
 
-def _addresses(host: str) -> tuple[str, ...]:
-    if host == _LOCALHOST:
-        return _LOOPBACK
-    try:
-        return () if "%" in host else (str(ip_address(host)),)
-    except ValueError:
-        return ()
-
-
 def _is_loopback(addresses: tuple[str, ...]) -> bool:
     return bool(addresses) and all(_is_of_this_machine(ip_address(each)) for each in addresses)
 
 
 def _is_of_this_machine(address: IPv4Address | IPv6Address) -> bool:
     return address in _LOOPBACK_4 if isinstance(address, IPv4Address) else address == _LOOPBACK_6
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _refused(why: str, *, hint: str | None = None) -> InvalidArgument:

@@ -1,36 +1,31 @@
 """POST requests to one place: over a connection that is kept, each within a deadline, none passed on.
 
-A socket's own timeout bounds one step; a server that sends a byte now and then would hold a call for ever.
-Here every step is given what is left of the call's time. No proxy is asked and no redirect followed.
+No proxy is asked and no redirect followed.
 """
 
 from __future__ import annotations
 
-import errno
 import io
 import os
+import re
 import select
 import socket
 import ssl
-import threading
-import time
 import weakref
 from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 
 from clawguard.errors import ReceiverUnavailable
 from clawguard.relays.endpoints import Endpoint
+from clawguard.relays.lines import Deadline, Dialler, Line
 
 __all__ = ["Poster"]
 
-_Address = tuple[int, tuple[Any, ...]]
-
 _MOST_OF_A_BODY = 4_096  # bytes of an answer; where there are more, the connection is closed instead
 _PATIENCE_WITH_A_BODY = 1.0  # seconds
-_MOST_ADDRESSES = 4  # each has its share of the time, so that a dead one does not take it all
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[0-9]) ([1-9][0-9]{2})( [^\r\n]*)?\r?\n")
+_LONGEST_LINE = 65_536  # bytes
 
 
 class Poster:
@@ -40,18 +35,21 @@ class Poster:
         self._endpoint = endpoint
         self._context = context
         self._timeout = timeout
-        self._resolver = _Resolver(endpoint)
+        self._deadline = Deadline()
+        self._dialler = Dialler(
+            endpoint.host, endpoint.port, known=endpoint.addresses, deadline=self._deadline
+        )
         self._idle: deque[_Connection] = deque()
         self._closed = False
         weakref.finalize(self, _close_all, self._idle)
 
     def post(self, headers: dict[str, str], body: bytes) -> int:
         """Return the status of the answer; raise ReceiverUnavailable where none came in time."""
-        deadline = time.monotonic() + self._timeout
+        self._deadline.begin(self._timeout)
         if self._closed:
             raise self._unavailable("is not sent to any more: the relay is closed")
         try:
-            return self._post(headers, body, deadline)
+            return self._post(headers, body)
         except (OSError, HTTPException) as error:
             reason = self._reason(error)
         raise self._unavailable(reason)  # out here: what the other side sent goes nowhere with it
@@ -61,17 +59,14 @@ class Poster:
         self._closed = True
         _close_all(self._idle)
 
-    def _post(self, headers: dict[str, str], body: bytes, deadline: float) -> int:
+    def _post(self, headers: dict[str, str], body: bytes) -> int:
         kept = self._kept()
         if kept is not None:
             with suppress(ConnectionError, ssl.SSLError):  # closed as the request was on its way
-                return self._exchange(kept, headers, body, deadline)
-        return self._exchange(self._connect(deadline), headers, body, deadline)
+                return self._exchange(kept, headers, body)
+        return self._exchange(self._connect(), headers, body)
 
-    def _exchange(
-        self, connection: _Connection, headers: dict[str, str], body: bytes, deadline: float
-    ) -> int:
-        connection.line.deadline = deadline
+    def _exchange(self, connection: _Connection, headers: dict[str, str], body: bytes) -> int:
         is_reusable = False
         try:
             with suppress(ConnectionError):  # who has answered need not have read it all
@@ -103,30 +98,14 @@ class Poster:
                 return connection
             connection.close()
 
-    def _connect(self, deadline: float) -> _Connection:
-        first: OSError | None = None
-        addresses = self._resolver.addresses(deadline)[:_MOST_ADDRESSES]
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            try:
-                line = self._line(*address, until=time.monotonic() + _left(deadline) / left)
-                return _Connection(self._endpoint.host, line)
-            except OSError as error:
-                first = first or error
-        raise first or socket.gaierror()
+    def _connect(self) -> _Connection:
+        line = _Line(self._dialler.dial(self._secured), self._deadline)
+        return _Connection(self._endpoint.host, line)
 
-    def _line(self, family: int, address: tuple[Any, ...], *, until: float) -> _Line:
-        plain = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.settimeout(_left(until))
-            plain.connect(address)
-            if self._context is None:
-                return _Line(plain)
-            plain.settimeout(_left(until))  # of the whole handshake
-            return _Line(self._context.wrap_socket(plain, server_hostname=self._endpoint.host))
-        except BaseException:
-            plain.close()
-            raise
+    def _secured(self, plain: socket.socket) -> socket.socket:
+        if self._context is None:
+            return plain
+        return self._context.wrap_socket(plain, server_hostname=self._endpoint.host)
 
     def _reason(self, error: OSError | HTTPException) -> str:
         """Say what went wrong, in words that hold nothing which the other side sent."""
@@ -171,7 +150,7 @@ class _Connection(HTTPConnection):
         """Read what is left of an answer, if it is little and comes soon; tell whether that was all."""
         if answer.will_close:
             return False
-        self.line.deadline = min(self.line.deadline, time.monotonic() + _PATIENCE_WITH_A_BODY)
+        self.line.deadline.shorten(_PATIENCE_WITH_A_BODY)
         try:
             answer.read(_MOST_OF_A_BODY)
         except (OSError, HTTPException, ValueError):  # of a body that nobody wants to see
@@ -188,20 +167,21 @@ class _Answer(HTTPResponse):
             self.headers = None  # type: ignore[assignment]  # as before the first one
             super().begin()
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the first line as it must be; the standard library takes any number that Python writes."""
+        line = self.fp.readline(_LONGEST_LINE)
+        if not line:
+            raise RemoteDisconnected("")
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None:
+            raise BadStatusLine("")
+        return found[1].decode(), int(found[2]), ""
 
-class _Line:
-    """What an HTTP connection needs of a socket, with one deadline for whatever is done on it."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.deadline = 0.0
-        self.has_ended = False
+class _Line(Line):
+    """What an HTTP connection needs of a socket."""
 
-    def sendall(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            self.sock.settimeout(_left(self.deadline))
-            rest = rest[self.sock.send(rest) :]
+    has_ended = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Reader(self))
@@ -214,9 +194,6 @@ class _Line:
         poll.register(self.sock, select.POLLIN)
         return not poll.poll(0)
 
-    def close(self) -> None:
-        self.sock.close()
-
 
 class _Reader(io.RawIOBase):
     """Read from a line, and note where it ends."""
@@ -228,57 +205,9 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: object, /) -> int:
-        self._line.sock.settimeout(_left(self._line.deadline))
-        count = self._line.sock.recv_into(buffer)  # type: ignore[arg-type]  # a buffer has no name before 3.12
+        count = self._line.recv_into(buffer)
         self._line.has_ended = count == 0
         return count
-
-
-class _Resolver:
-    """Find the addresses of a host; who does not wait for a name server any longer leaves it to a thread."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        self._asked: tuple[int, Future[list[_Address]]] | None = None
-
-    def addresses(self, deadline: float) -> list[_Address]:
-        """Return family and address of each; for this machine, or a host that is one, nobody is asked."""
-        known = [(_family(each), (each, self._endpoint.port)) for each in self._endpoint.addresses]
-        return known or self._answer().result(_left(deadline))
-
-    def _answer(self) -> Future[list[_Address]]:
-        """Ask, or go on waiting for what was asked: a name server that hangs gathers no threads."""
-        asked = self._asked
-        if asked is not None and asked[0] == os.getpid() and not asked[1].done():
-            return asked[1]
-        answer: Future[list[_Address]] = Future()
-        try:
-            threading.Thread(
-                target=self._look_up, args=(answer,), name="clawguard-webhook-name", daemon=True
-            ).start()
-        except RuntimeError as error:
-            raise OSError(errno.EAGAIN, "no thread could be started") from error
-        self._asked = (os.getpid(), answer)
-        return answer
-
-    def _look_up(self, answer: Future[list[_Address]]) -> None:
-        try:
-            found = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
-            answer.set_result([(family, address) for family, *_, address in found])
-        except BaseException as error:  # whatever it was, somebody waits
-            answer.set_exception(error if isinstance(error, OSError) else socket.gaierror())
-
-
-def _family(address: str) -> int:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def _left(deadline: float) -> float:
-    """Return the seconds until a deadline; raise TimeoutError where there are none."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _close_all(idle: deque[_Connection]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-from urllib.parse import parse_qs, urlsplit
 
 from clawguard.checks import check_text, is_integer
 from clawguard.clock import Duration
@@ -13,12 +12,12 @@ from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, Rece
 from clawguard.events.event import Event
 from clawguard.relays.base import TIMEOUT, check_timeout, without_library
 from clawguard.relays.encoding import SOURCE, Format, encoder
+from clawguard.relays.lines import Deadline
 
 try:
     from redis import Redis, exceptions
-    from redis.backoff import NoBackoff
-    from redis.connection import ConnectionPool
-    from redis.retry import Retry
+
+    from clawguard.relays.redis_pool import pool_of
 except ModuleNotFoundError as error:
     raise without_library("redis", extra="redis") from error
 
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisRelay"]
 
-_EXAMPLE = "such as 'redis://127.0.0.1:6379/0'"
-_OURS = frozenset({"retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_timeout"})
-_DATABASE = re.compile(r"/?([0-9]+/?)?")
 _CODE = re.compile(r"([A-Z]{3,}) ")
 _TOO_LARGE = re.compile(r"invalid bulk length|maximum allowed size|max request size", re.IGNORECASE)
 _LIMIT, _SMALLEST_LIMIT = "proto-max-bulk-len", 2**20  # bytes; no Redis can be set to take less
@@ -55,16 +51,19 @@ class RedisRelay:
     ) -> None:
         """Take where to write, in which `format`, of which log (`source`: give `manager.issuer`).
 
-        `url` is as redis-py reads it: `redis://`, `rediss://` for TLS, `unix://`. With `max_length` Redis
-        drops the oldest entries, roughly, read or not. A call gives up after `timeout` seconds (at most 10),
-        half of them for a connection. Raises InvalidArgument; it does not connect.
+        `url` is as redis-py reads it: `redis://`, `rediss://` for TLS, `unix://`; its query may hold `db`,
+        `username`, `password`, `client_name` and which certificates hold (`ssl_ca_certs` and such). With
+        `max_length` Redis drops the oldest entries, roughly, read or not. A call gives up after `timeout`
+        seconds (at most 10), whatever Redis does. Raises InvalidArgument; it does not connect.
         """
         self._encoder = encoder(format, source=source)
         self._stream = check_text(stream, argument="stream")
         if max_length is not None and not is_integer(max_length, least=1, most=2**63 - 1):
             raise InvalidArgument("max_length", "must be None, or how many entries to keep, at least 1")
         self._max_length = max_length
-        pool = _pool(url, patience=check_timeout(timeout) / 2)
+        self._timeout = check_timeout(timeout)
+        self._deadline = Deadline()
+        pool = pool_of(url, deadline=self._deadline, longest=self._timeout)
         self._where = _where(pool.connection_kwargs)
         self._redis = Redis(connection_pool=pool)
         self._closed = False
@@ -96,18 +95,22 @@ class RedisRelay:
             "seq": event.seq,
             "event": text,
         }
+        self._deadline.begin(self._timeout)
         try:
             self._redis.xadd(self._stream, fields, maxlen=self._max_length)
         except (exceptions.RedisError, OSError) as error:
             failure = self._failure(error, size=len(text))
         else:
             return
+        finally:
+            if self._closed:
+                self.close()  # what was in use
         raise failure
 
     def close(self) -> None:
-        """Close its connections; what is called afterwards raises ReceiverUnavailable."""
+        """Close what is idle, and what is in use after its call; later calls raise ReceiverUnavailable."""
         self._closed = True
-        self._redis.connection_pool.disconnect()
+        self._redis.connection_pool.disconnect(inuse_connections=False)
 
     def _failure(self, error: Exception, *, size: int) -> ClawguardError:
         """Return what to raise; of the client's own words, which may quote settings, it holds none."""
@@ -146,39 +149,6 @@ class RedisRelay:
                 hint=f"its ACL needs ~{self._stream} +xadd",
             )
         return ReceiverUnavailable(f"{where} does not take events now: {code}")
-
-
-def _pool(url: object, *, patience: float) -> ConnectionPool:
-    """Return a pool that has not connected; raise InvalidArgument without a word of the URL."""
-    if not isinstance(url, str):
-        raise InvalidArgument("url", "must be a string", hint=_EXAMPLE)
-    try:
-        parts = urlsplit(url)
-        named = parse_qs(parts.query).keys()
-        pool = ConnectionPool.from_url(url, **_settings(parts.scheme, named, patience=patience))
-    except ValueError:
-        raise InvalidArgument("url", "must be a redis://, rediss:// or unix:// URL", hint=_EXAMPLE) from None
-    if _OURS & named:
-        raise InvalidArgument("url", f"sets {min(_OURS & named)}", hint="give timeout= instead")
-    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
-        raise InvalidArgument("url", "must end in the number of a database", hint=_EXAMPLE)
-    try:
-        pool.connection_class(**pool.connection_kwargs)  # never connected; a fault would show only later
-    except (TypeError, ValueError, exceptions.RedisError):
-        raise InvalidArgument("url", "has a query that redis-py does not take") from None
-    return pool
-
-
-def _settings(scheme: str, named: Collection[str], *, patience: float) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "socket_timeout": patience,
-        "socket_connect_timeout": patience,
-        "retry": Retry(NoBackoff(), 0),  # the durable subscriber does that
-        "protocol": 2,
-    }
-    if scheme == "rediss" and "ssl_cert_reqs" not in named:
-        settings["ssl_check_hostname"] = True  # before redis-py 6 it was not
-    return settings
 
 
 def _where(settings: Mapping[str, Any]) -> str:

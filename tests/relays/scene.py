@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from clawguard import Event
@@ -31,9 +33,16 @@ def large(event: Event, size: int) -> Event:
     return replace(event, data={**event.data, "filling": "x" * size})
 
 
+def drip(connection: socket.socket, text: bytes) -> None:
+    """Send a byte now and then, for 4 s in all: whoever waits that long has an answer."""
+    for each in text:
+        connection.sendall(bytes((each,)))
+        time.sleep(4 / len(text))
+
+
 @contextmanager
-def pretender(talk: Talk) -> Iterator[int]:
-    """Listen at a port of the loopback, and leave what is said on each connection to `talk`."""
+def pretender(talk: Talk, *, path: Path | None = None) -> Iterator[int]:
+    """Listen at a port of the loopback, or at a path; leave what is said on each connection to `talk`."""
 
     def serve(one: socket.socket) -> None:
         with one, suppress(OSError):
@@ -48,10 +57,12 @@ def pretender(talk: Talk) -> Iterator[int]:
                 one, _ = listener.accept()
                 threading.Thread(target=serve, args=(one,), daemon=True).start()
 
-    with socket.create_server((HOST, 0)) as listener:
+    with socket.socket(socket.AF_UNIX if path else socket.AF_INET) as listener:
+        listener.bind(str(path) if path else (HOST, 0))
+        listener.listen()
         threading.Thread(target=accept, daemon=True).start()
         try:
-            yield listener.getsockname()[1]
+            yield 0 if path else listener.getsockname()[1]
         finally:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)

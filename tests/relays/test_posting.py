@@ -20,6 +20,7 @@ from clawguard.relays.endpoints import parse_endpoint
 from clawguard.relays.posting import Poster
 from tests.certificates import tls_files
 from tests.faults.lab import crew
+from tests.relays.scene import drip
 from tests.subscribing import PATIENCE, until
 from tests.webhooks import Delivery, Hook, request_of, rough, running
 
@@ -236,13 +237,6 @@ def test_no_proxy_of_the_environment_is_used(
 # Time
 
 
-def drip(connection: socket.socket, text: bytes) -> None:
-    """Send a byte now and then, for 4 s in all: whoever waits that long has an answer."""
-    for each in text:
-        connection.sendall(bytes((each,)))
-        time.sleep(4 / len(text))
-
-
 @pytest.mark.parametrize(
     ("whole", "slow"),
     [
@@ -345,7 +339,7 @@ def test_a_name_server_that_hangs_holds_nobody_beyond_the_deadline_and_gathers_n
         unavailable(poster, "within")
     assert len(calls) == 2
     go.set()
-    until(lambda: not [each for each in threading.enumerate() if each.name == "clawguard-webhook-name"])
+    until(lambda: not [each for each in threading.enumerate() if each.name == "clawguard-relay-name"])
     unavailable(poster_to("https://hooks.example.com/", ssl.create_default_context()), "Connection refused")
 
 

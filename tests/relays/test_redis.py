@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,9 @@ from clawguard.errors import EventRefused, ReceiverUnavailable
 from clawguard.relays.redis import RedisRelay
 from tests.certificates import tls_files
 from tests.openers import KEK
-from tests.relays.scene import SECRET, large, pretender, some_events
+from tests.relays.scene import SECRET, drip, large, pretender, some_events
 from tests.servers import HOST, REDIS, Server, entries, free_port, redis_server, redis_url, unique
-from tests.subscribing import made, position, until
+from tests.subscribing import PATIENCE, made, position, until
 
 
 @pytest.fixture
@@ -48,6 +51,15 @@ def own(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def events() -> list[Event]:
     return some_events()
+
+
+UNKNOWN = (
+    "cache", "client_info", "command_packer", "connection_class", "credential_provider", "decode_responses",
+    "encoding", "event_dispatcher", "health_check_interval", "host", "lib_name", "maint_notifications_config",
+    "max_connections", "parser_class", "path", "port", "protocol", "redis_connect_func", "retry",
+    "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_read_size", "socket_timeout",
+    "socket_type", "timeout", "x", "DB",
+)  # fmt: skip
 
 
 def url_of(server: Server, credentials: str = "") -> str:
@@ -220,6 +232,92 @@ def test_a_redis_that_says_nothing_is_given_up(events: list[Event]) -> None:
         relay(events[0])
 
 
+def commands(one: socket.socket) -> Iterator[bytes]:
+    """Yield the name of each command that comes."""
+    while data := one.recv(65_536):
+        yield from re.findall(rb"\*[0-9]+\r\n\$[0-9]+\r\n([A-Z]+)\r\n", data)
+
+
+@pytest.mark.parametrize("slow", [b"AUTH", b"SELECT", b"XADD", b"CLIENT"])
+def test_attack_a_redis_that_drips_bytes_holds_nobody_beyond_the_deadline(
+    slow: bytes, events: list[Event]
+) -> None:
+    def talk(one: socket.socket) -> None:
+        for command in commands(one):
+            answer = b"$3\r\n1-1\r\n" if command == b"XADD" else b"+OK\r\n"
+            (drip if command == slow else socket.socket.sendall)(one, answer)
+
+    with (
+        pretender(talk) as port,
+        RedisRelay(f"redis://:{SECRET}@{HOST}:{port}/3", timeout=2) as relay,
+        pytest.raises(ReceiverUnavailable, match=r"did not answer in time$"),
+    ):
+        relay(events[0])
+
+
+def test_attack_a_redis_that_answers_each_command_late_has_the_time_of_one_call(events: list[Event]) -> None:
+    def talk(one: socket.socket) -> None:
+        for command in commands(one):
+            time.sleep(0.4)
+            one.sendall(b"$3\r\n1-1\r\n" if command == b"XADD" else b"+OK\r\n")
+
+    with (
+        pretender(talk) as port,
+        RedisRelay(f"redis://:{SECRET}@{HOST}:{port}/3", timeout=1) as relay,
+        pytest.raises(ReceiverUnavailable, match=r"did not answer in time$"),
+    ):
+        relay(events[0])
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "unix"])
+def test_attack_the_deadline_holds_over_tls_and_a_unix_socket_too(
+    scheme: str, tmp_path: Path, events: list[Event]
+) -> None:
+    files, path = tls_files(tmp_path, HOST), tmp_path / "redis.sock"
+
+    def talk(plain: socket.socket) -> None:
+        with files.served().wrap_socket(plain, server_side=True) if scheme == "rediss" else plain as one:
+            for command in commands(one):
+                if command == b"XADD":
+                    drip(one, b"$3\r\n1-1\r\n")
+                one.sendall(b"+OK\r\n")
+
+    with pretender(talk, path=path if scheme == "unix" else None) as port:
+        where = f"//{HOST}:{port}/0?ssl_ca_certs={files.authority}" if scheme == "rediss" else f"//{path}"
+        with (
+            RedisRelay(f"{scheme}:{where}", timeout=1) as relay,
+            pytest.raises(ReceiverUnavailable, match=r"did not answer in time$"),
+        ):
+            relay(events[0])
+
+
+def test_a_redis_at_a_unix_socket_takes_events(tmp_path: Path, events: list[Event]) -> None:
+    path = tmp_path / "redis.sock"
+    with redis_server(tmp_path / "redis", "--unixsocket", str(path)) as server:
+        with RedisRelay(f"unix://{path}") as relay:
+            for event in events:
+                relay(event)
+        assert [each["id"] for each in entries(server.port, "clawguard")] == [each.id for each in events]
+
+
+def test_a_name_server_that_hangs_holds_nobody_beyond_the_deadline(
+    events: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def hang(*_: object, **__: object) -> list[Any]:
+        assert go.wait(PATIENCE)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with RedisRelay("redis://broker.example/0", timeout=0.2) as relay:
+        with pytest.raises(ReceiverUnavailable, match=r"did not answer in time$"):
+            relay(events[0])
+        go.set()
+        with pytest.raises(ReceiverUnavailable, match=r"cannot be reached$"):
+            relay(events[0])
+
+
 def test_no_error_says_the_password(own: Server, events: list[Event]) -> None:
     asked(own, "ACL", "SETUSER", "writer", "on", f">{SECRET}", "~clawguard", "+xadd", "+client")
     for credentials, says in [
@@ -282,6 +380,48 @@ def test_a_closed_relay_is_unavailable_and_loses_nothing(url: str, stream: str, 
     assert len(entries(REDIS, stream)) == 1
 
 
+def test_a_close_in_the_middle_of_a_call_lets_it_end_and_keeps_nothing(events: list[Event]) -> None:
+    begun, go, seen = threading.Event(), threading.Event(), list[bytes]()
+
+    def talk(one: socket.socket) -> None:
+        for command in commands(one):
+            if command == b"XADD":
+                begun.set()
+                assert go.wait(PATIENCE)
+                one.sendall(b"$3\r\n1-1\r\n")
+                seen.append(one.recv(1))
+            else:
+                one.sendall(b"+OK\r\n")
+
+    with pretender(talk) as port, ThreadPoolExecutor(1) as pool:
+        relay = RedisRelay(f"redis://{HOST}:{port}")
+        call = pool.submit(relay, events[0])
+        assert begun.wait(PATIENCE)
+        relay.close()
+        go.set()
+        assert call.result() is None
+        until(lambda: seen == [b""])
+        with pytest.raises(ReceiverUnavailable, match=r"is closed$"):
+            relay(events[0])
+
+
+@pytest.mark.parametrize(
+    ("query", "is_checked"),
+    [
+        ("", True),
+        ("?ssl_ca_certs=/ca.pem", True),
+        ("?ssl_cert_reqs=required", True),
+        ("?ssl_cert_reqs=none", False),
+        ("?ssl_check_hostname=no", False),
+    ],
+)
+def test_attack_host_names_are_held_against_certificates_unless_the_url_says_otherwise(
+    query: str, is_checked: bool
+) -> None:
+    pool = RedisRelay(f"rediss://h/0{query}")._redis.connection_pool
+    assert pool.connection_kwargs["ssl_check_hostname"] is is_checked
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
@@ -290,7 +430,9 @@ def test_a_closed_relay_is_unavailable_and_loses_nothing(url: str, stream: str, 
             for each in ("", 7, None, b"redis://h", "http://h", "h:6379", "redis://h/abc", "redis://[::1")
         ],
         *[("url", f"redis://:{SECRET}@h{each}") for each in (":99999", ":x", "/0?foo=1", "/1/2", "?db=x")],
-        *[("url", f"redis://h?{each}=1") for each in ("socket_timeout", "retry_on_timeout", "retry")],
+        *[("url", f"redis://{each}h/0") for each in (f"{SECRET}#x@", f"u:12?{SECRET}@", f"u:{SECRET} @")],
+        *[("url", f"redis://{each}/0") for each in ("h\n", "h:0", "[h]", "[::1]h", "h,g", "h\u200b")],
+        *[("url", f"redis://h/0?{each}={SECRET}") for each in UNKNOWN],
         *[("stream", each) for each in ("", 7, "a\nb", "x" * 256)],
         *[("max_length", each) for each in (0, -1, 1.5, "9", True, 2**63)],
         *[("timeout", each) for each in (0, 11, "5")],
