@@ -1,11 +1,13 @@
-"""What relays have in common: how long a call may take, which extra a relay needs."""
+"""What relays have in common: how long a call may take, whom TLS trusts, which extra a relay needs."""
 
 from __future__ import annotations
+
+import ssl
 
 from clawguard.clock import SECOND, Duration, microseconds
 from clawguard.errors import InvalidArgument
 
-__all__ = ["TIMEOUT", "check_timeout", "without_library"]
+__all__ = ["TIMEOUT", "check_context", "check_timeout", "without_library"]
 
 TIMEOUT = 5.0  # seconds
 _LONGEST_TIMEOUT = 10  # seconds; a subscriber's lease is 15, and over a longer call another takes over
@@ -21,6 +23,19 @@ def check_timeout(timeout: Duration) -> float:
             hint="a durable subscriber is taken over when a call takes longer than its lease",
         )
     return ticks / SECOND
+
+
+def check_context(context: object, *, argument: str) -> ssl.SSLContext:
+    """Return a context of TLS that verifies certificates and host names; else raise InvalidArgument."""
+    if not isinstance(context, ssl.SSLContext):
+        raise InvalidArgument(argument, "must be an ssl.SSLContext")
+    if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
+        raise InvalidArgument(
+            argument,
+            "does not verify certificates and host names",
+            hint="make it with ssl.create_default_context(cafile=...)",
+        )
+    return context
 
 
 def without_library(library: str, *, extra: str) -> ImportError:

@@ -12,7 +12,7 @@ from typing import NoReturn, Self
 from clawguard.clock import SECOND, Clock, Duration, SystemClock
 from clawguard.errors import EventRefused, InvalidArgument, ReceiverFailed, ReceiverUnavailable
 from clawguard.events.event import Event
-from clawguard.relays.base import TIMEOUT, check_timeout
+from clawguard.relays.base import TIMEOUT, check_context, check_timeout
 from clawguard.relays.encoding import SOURCE, Format, encoder
 from clawguard.relays.endpoints import Endpoint, parse_endpoint
 from clawguard.relays.posting import Poster
@@ -31,14 +31,16 @@ _FRAMING = frozenset(  # what says how a request is to be read: ours is read one
     | {"te", "trailer", "transfer-encoding", "upgrade"}
 )
 _NOT_NOW = frozenset({408, 425, 429, 502, 503, 504})
+_OF_THE_URL = frozenset({401, 403, 404, 405, 407, 410, 421, 451})  # and not of the event: a deployment's
 
 
 class WebhookRelay:
     """Send each event to a URL, signed, and wait until it is taken: give it to `on` with `durable=`.
 
-    An answer of 2xx takes the event. 408, 425, 429, 502, 503, 504 and none at all are "not now"; any other
-    of 3xx or 4xx refuses the event for good, and no redirect is followed; the rest are failed tries. A call
-    may be made from any thread, also in a forked child.
+    An answer of 2xx takes the event. 408, 425, 429, 502, 503, 504 and none at all are "not now". A 4xx that
+    speaks of the event, such as 400, 413 or 422, refuses it for good. The rest are failed tries, also what
+    speaks of the URL alone: 3xx, for no redirect is followed, 401, 403, 404, 405, 407, 410, 421 and 451. A
+    call may be made from any thread, also in a forked child.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class WebhookRelay:
         self._keys = _keys(secret)
         self._encoder = encoder(format, source=source)
         self._headers = {**_checked_headers(headers), "Content-Type": self._encoder.content_type}
-        self._clock = clock or SystemClock()
+        self._clock = _checked_clock(clock)
         context = _context(ssl_context, self._endpoint)
         self._poster = Poster(self._endpoint, context, timeout=check_timeout(timeout))
 
@@ -111,10 +113,16 @@ class WebhookRelay:
         if status in _NOT_NOW:
             raise ReceiverUnavailable(answer)
         if 300 <= status < 400:
-            raise EventRefused(f"{answer}: redirects are not followed", hint="give the URL where it leads")
-        if 400 <= status < 500:
+            raise ReceiverFailed(f"{answer}: redirects are not followed", hint="give the URL where it leads")
+        if 400 <= status < 500 and status not in _OF_THE_URL:
             raise EventRefused(answer)
         raise ReceiverFailed(answer)
+
+
+def _checked_clock(clock: Clock | None) -> Clock:
+    if clock is not None and not callable(getattr(clock, "now", None)):
+        raise InvalidArgument("clock", "must be None or a Clock")
+    return clock or SystemClock()
 
 
 def _signature(key: bytes, content: bytes) -> str:
@@ -185,17 +193,9 @@ def _context(given: object, endpoint: Endpoint) -> ssl.SSLContext | None:
     """Return what TLS is spoken with, None for http; raise InvalidArgument for what would not verify."""
     if given is None:
         return _default_context() if endpoint.scheme == "https" else None
-    if not isinstance(given, ssl.SSLContext):
-        raise InvalidArgument("ssl_context", "must be an ssl.SSLContext")
     if endpoint.scheme != "https":
         raise InvalidArgument("ssl_context", "is for https")
-    if given.verify_mode != ssl.CERT_REQUIRED or not given.check_hostname:
-        raise InvalidArgument(
-            "ssl_context",
-            "does not verify certificates and host names",
-            hint="make it with ssl.create_default_context(cafile=...)",
-        )
-    return given
+    return check_context(given, argument="ssl_context")
 
 
 def _default_context() -> ssl.SSLContext:

@@ -65,6 +65,7 @@ def test_attack_clear_text_is_for_this_machine_alone(host: str) -> None:
         "https://-a.example/", "https://a.example-/", f"https://{'a' * 64}.example/", "https://.example/",
         f"https://{'a.' * 127}example/", "https://b\u00fccher.example/", "https://a.example/\u00fc",
         f"https://a.example/{'a' * 2_048}", "https://%61.example/", "https://a_b..c/",
+        "https://[::1]evil/", "https://[::1]evil:443/", "https://[v1.a]/", "https://[192.0.2.7]/", "https://[]/",
     ],
 )  # fmt: skip
 def test_what_is_no_url_of_a_webhook_is_refused(url: Any) -> None:

@@ -175,13 +175,19 @@ def test_what_is_said_before_the_answer_is_passed_over(
         b"SSH-2.0-OpenSSH_9.2p1\r\n",
         b"HTTP/1.1 abc\r\n\r\n",
         b"HTTP/2 200\r\n\r\n",
+        b"HTTP/1.1 2_00 OK\r\n\r\n",
+        b"HTTP/1.1 +200 OK\r\n\r\n",
+        b"HTTP/1.1 0200 OK\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\n\r\n",
+        b"HTTP/1.1 \xd9\xa2\xd9\xa0\xd9\xa0 OK\r\n\r\n",
+        b"HTTP/1.1 200",
         b"HTTP/1.1 200 " + b"a" * 70_000,
         b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nA: b",
         b"\x00" * 100 + b"\r\n\r\n",
         b"",
     ],
-    ids=range(8),
+    ids=range(14),
 )
 def test_what_is_no_http_is_no_answer(answer: bytes, poster_to: Callable[..., Poster]) -> None:
     def act(connection: socket.socket) -> None:
@@ -377,6 +383,15 @@ def test_an_address_that_is_dead_does_not_take_the_time_of_the_others(
         poster = poster_to("https://hooks.example.com/", files.trusting(), timeout=6)
         assert post(poster) == 204
         assert dead.connections == 1
+
+
+def test_an_address_that_refuses_at_once_is_no_reason_to_give_up_the_fifth(
+    poster_to: Callable[..., Poster], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = tls_files(tmp_path, "hooks.example.com")
+    with running(Hook(tls=files.served())) as hook:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found(*[1] * 20, hook.server_port))
+        assert post(poster_to("https://hooks.example.com/", files.trusting())) == 204
 
 
 # TLS

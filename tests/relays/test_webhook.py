@@ -178,6 +178,9 @@ def test_a_request_says_what_it_must_and_nothing_of_the_sender() -> None:
 # What the answer says
 
 
+OF_THE_URL = (401, 403, 404, 405, 407, 410, 421, 451)
+
+
 def outcome_of(call: Callable[[], object], status: int) -> type[BaseException] | None:
     """Return what a call raised, which says the status and nothing else of the answer."""
     try:
@@ -208,7 +211,8 @@ def expected_of(status: int) -> type[BaseException] | None:
         return None
     if status in (408, 425, 429, 502, 503, 504):
         return ReceiverUnavailable
-    return EventRefused if status < 500 else ReceiverFailed
+    is_of_the_event = 400 <= status < 500 and status not in OF_THE_URL
+    return EventRefused if is_of_the_event else ReceiverFailed
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
@@ -219,7 +223,7 @@ def test_attack_a_redirect_to_an_internal_host_is_not_followed(
         places = [internal.url, "/elsewhere", "//127.0.0.1/", f"http://user:{HIDDEN}@127.0.0.1/"]
         hook.answer = lambda delivery: (status, {"Location": places.pop()}, b"")
         for _ in range(4):
-            with pytest.raises(EventRefused, match="redirects are not followed") as caught:
+            with pytest.raises(ReceiverFailed, match="redirects are not followed") as caught:
                 relay(event())
             assert HIDDEN not in str(caught.value)
         assert internal.deliveries == []
@@ -244,7 +248,7 @@ def test_a_subscriber_sends_every_event_once_and_in_order(manager: SessionManage
     assert len({each.connection for each in hook.deliveries}) == 1
 
 
-@pytest.mark.parametrize("status", [404, 301])
+@pytest.mark.parametrize("status", [400, 409, 413, 414, 415, 422, 431])
 def test_what_is_refused_is_parked_at_once_with_the_status_and_the_rest_flows(
     status: int, manager: SessionManager, hook: Hook
 ) -> None:
@@ -281,6 +285,34 @@ def test_a_failing_server_is_tried_again_until_the_event_is_parked(
         assert (parked.seq, parked.error, parked.tries) == (1, "http://127.0.0.1 answered 500", 3)
         one, two = (each.id for each in manager.events.read(limit=2))
         assert hook.ids == [one, one, one, two]
+        manager.off(relay)
+
+
+@pytest.mark.parametrize("status", [*OF_THE_URL, 301, 307])
+def test_an_answer_about_the_url_alone_parks_nothing_when_it_passes(
+    status: int, manager: SessionManager, hook: Hook
+) -> None:
+    hook.answer = lambda delivery: status if len(hook.deliveries) <= 2 else 204
+    with WebhookRelay(hook.url, secret=SECRET) as relay:
+        made(manager, 3)
+        manager.on("session.*", relay, durable="hook", after=0, tries=3)
+        until(lambda: position(manager, "hook") == 3)
+        assert manager.subscribers.parked("hook") == ()
+        one, two, three = (each.id for each in manager.events.read(types="session.*"))
+        assert hook.ids == [one, one, one, two, three]
+        manager.off(relay)
+
+
+def test_an_answer_about_the_url_that_stays_parks_the_event_after_its_tries(
+    manager: SessionManager, hook: Hook
+) -> None:
+    hook.answer = lambda delivery: 404
+    with WebhookRelay(hook.url, secret=SECRET) as relay:
+        made(manager, 1)
+        manager.on("session.*", relay, durable="hook", after=0, tries=2)
+        until(lambda: manager.subscribers.parked("hook"))
+        (parked,) = manager.subscribers.parked("hook")
+        assert (parked.seq, parked.error, parked.tries) == (1, "http://127.0.0.1 answered 404", 2)
         manager.off(relay)
 
 
@@ -394,6 +426,8 @@ def test_attack_a_context_that_verifies_nothing_is_refused(number: int) -> None:
         ("url", {"url": "http://a.example"}),
         ("format", {"format": "cef"}),
         ("source", {"source": ""}),
+        ("clock", {"clock": "x"}),
+        ("clock", {"clock": 0}),
         ("timeout", {"timeout": 0}),
         ("timeout", {"timeout": 11}),
         ("timeout", {"timeout": None}),
@@ -421,7 +455,7 @@ def test_no_secret_is_logged_or_recorded_whatever_goes_wrong(
     manager: SessionManager, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    answers = [500, 503, 404]
+    answers = [500, 503, 422]
     hook.answer = lambda delivery: (answers[min(2, len(hook.deliveries) - 1)], {"X": HIDDEN}, HIDDEN.encode())
     url = f"{hook.url}/{HIDDEN}?key={HIDDEN}"
     with WebhookRelay(url, secret=SECRET, headers={"Authorization": HIDDEN}) as relay:
