@@ -14,8 +14,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from clawguard.checks import is_integer
 from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, ReceiverUnavailable
-from clawguard.relays.base import without_library
+from clawguard.relays.base import check_context, without_library
+from clawguard.relays.hosts import bracketed, host_of, is_uri
 
 try:
     from nats import errors
@@ -87,15 +89,15 @@ class Servers(NamedTuple):
 
 def _read_url(url: object) -> tuple[str, _Login]:
     try:
-        parts = urlsplit(url if isinstance(url, str) else "")
-        host, port = parts.hostname, parts.port or 4222
+        parts = urlsplit(url if isinstance(url, str) and is_uri(url) else "")
+        host, port = host_of(parts), 4222 if parts.port is None else parts.port
     except ValueError:
         raise _no_url() from None
-    if not host or parts.scheme not in _SCHEMES or parts.path.strip("/") or parts.query or parts.fragment:
+    if not host or not port or parts.scheme not in _SCHEMES or parts.path.strip("/") or parts.query:
         raise _no_url()
     user, password = (None if each is None else unquote(each) for each in (parts.username, parts.password))
     login = _Login(token=user) if password is None else _Login(user or "", password)
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}", login
+    return f"{parts.scheme}://{bracketed(host)}:{port}", login
 
 
 def _no_url() -> InvalidArgument:
@@ -111,9 +113,7 @@ class Link:
         if stream is not None and not (isinstance(stream, str) and _STREAM.fullmatch(stream)):
             raise InvalidArgument("create_stream", "must be None, or 1 to 255 letters, digits, - and _")
         self._stream = stream
-        if tls is not None and not isinstance(tls, ssl.SSLContext):
-            raise InvalidArgument("tls", "must be None or an ssl.SSLContext")
-        self._tls = tls
+        self._tls = None if tls is None else check_context(tls, argument="tls")
         self._client: _Client | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -130,9 +130,11 @@ class Link:
         try:
             async with asyncio.timeout(patience):
                 client = await self._connected(patience)
+                if not is_integer(client.max_payload, least=1):
+                    raise errors.ProtocolError
                 if message.size() > client.max_payload:
                     raise errors.MaxPayloadError
-                await client.until_lost(client.send(message, patience))
+                await client.until_lost(client.send(message, patience, stream=self._stream))
                 return
         except Exception as error:
             failure = self._failure(error)
@@ -180,6 +182,11 @@ class Link:
                 f"{where} has no stream for {self._subject}.>",
                 hint="make one, or name one in create_stream=; soon after the server's start it may yet come",
             )
+        if isinstance(error, _AnotherStreamError):
+            return ReceiverUnavailable(
+                f"{where} has somebody else than the stream {self._stream} answer for {self._subject}.>",
+                hint="name the stream that has these subjects; let nobody else subscribe to them",
+            )
         if self._client is not None and self._client.is_denied:
             return ReceiverUnavailable(f"{where} does not let its user publish below {self._subject}")
         return ReceiverUnavailable(f"{where} {_complaint(error)}")
@@ -193,6 +200,10 @@ class Link:
                 hint="name that stream in create_stream=, or none",
             )
         return ReceiverUnavailable(f"{where} does not take events now: JetStream error {number}")
+
+
+class _AnotherStreamError(Exception):
+    """The answer is not of the stream that was to have the message."""
 
 
 class _Client(Client):
@@ -226,10 +237,13 @@ class _Client(Client):
         if not self._is_checked:
             raise errors.SecureConnWantedError
 
-    async def send(self, message: Message, patience: float) -> None:
-        """Publish, and wait for the stream's word that it has the message."""
-        headers = dict(message.headers)
-        await self.jetstream().publish(message.subject, message.body, timeout=patience, headers=headers)
+    async def send(self, message: Message, patience: float, *, stream: str | None) -> None:
+        """Publish, and wait for the word of the stream, or of any where none is named, that it has it."""
+        answer = await self.jetstream().publish(
+            message.subject, message.body, timeout=patience, headers=dict(message.headers)
+        )
+        if stream not in (None, answer.stream):
+            raise _AnotherStreamError
 
     async def make_stream(self, name: str, *, subjects: str) -> None:
         """Make a stream where there is none of that name; one that is there stays as it is."""
@@ -277,6 +291,8 @@ def _complaint(error: Exception) -> str:
         return "did not answer in time"
     if isinstance(error, errors.AuthorizationError) or "authorization violation" in str(error).lower():
         return "refuses the user, password or token of the URL"
+    if isinstance(error, errors.ProtocolError):
+        return "does not speak NATS as it must"
     if isinstance(error, errors.SecureConnWantedError):
         return "offers no TLS"
     if isinstance(error, ssl.SSLCertVerificationError):

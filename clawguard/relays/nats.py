@@ -6,8 +6,8 @@ import asyncio
 import re
 import ssl
 import threading
+import weakref
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NoReturn, Self
 
 from clawguard.clock import Duration
@@ -59,6 +59,7 @@ class NatsRelay:
         self._link = Link(servers, subject=subject, stream=create_stream, tls=tls)
         self._timeout = check_timeout(timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: weakref.finalize[..., NatsRelay] | None = None
         self._lock = threading.Lock()
         self._closed = False
         call_around_fork(self)
@@ -89,24 +90,29 @@ class NatsRelay:
             self._publish(message)
         finally:
             self._lock.release()
+            if self._closed:
+                self.close()  # what was in use
 
     def close(self) -> None:
-        """Close its connection and end its thread; what is called afterwards raises ReceiverUnavailable."""
+        """Close its connection and end its thread, after a call that is under way.
+
+        What is called afterwards raises ReceiverUnavailable.
+        """
         self._closed = True
-        with self._lock:
-            loop, self._loop = self._loop, None
-            if loop is None or loop.is_closed():
-                return
-            closing = asyncio.run_coroutine_threadsafe(self._link.close(), loop)
-            with suppress(Exception):  # whatever is left ends with the loop
-                closing.result(_SLACK)
-            loop.call_soon_threadsafe(loop.stop)
+        if self._lock.acquire(blocking=False):  # else that call does it
+            try:
+                if self._end is not None:
+                    self._end()
+            finally:
+                self._lock.release()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: loop, thread and connection are the parent's."""
         if self._loop is not None:
             self._loop.set_exception_handler(_say_nothing)  # about work that nobody will do here
         self._loop = None
+        if self._end is not None:
+            self._end.detach()
         self._lock = threading.Lock()
         self._link.forget()
 
@@ -115,6 +121,8 @@ class NatsRelay:
             raise ReceiverUnavailable("the NATS relay is closed")
         if self._loop is None or self._loop.is_closed():
             self._loop = start_loop("clawguard-nats")
+            self._end = weakref.finalize(self, _end, self._loop, self._link)
+            self._end.atexit = False  # a process that ends closes its connections anyway
         work = asyncio.run_coroutine_threadsafe(
             self._link.publish(message, patience=self._timeout), self._loop
         )
@@ -134,6 +142,13 @@ def _checked_subject(subject: object) -> str:
             hint="such as 'clawguard.events'",
         )
     return subject
+
+
+def _end(loop: asyncio.AbstractEventLoop, link: Link) -> None:
+    """End a loop when its connection is closed, without waiting: any thread may collect a relay."""
+    if not loop.is_closed():
+        closing = asyncio.run_coroutine_threadsafe(link.close(), loop)
+        closing.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
 
 
 def _say_nothing(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import pickle
+import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ from clawguard.errors import EventRefused, ReceiverUnavailable
 from clawguard.relays import jetstream
 from clawguard.relays.nats import NatsRelay
 from tests.certificates import tls_files
-from tests.relays.scene import SECRET, large, pretender, some_events
+from tests.relays.scene import SECRET, Talk, large, pretender, some_events
 from tests.servers import (
     HOST,
     NATS,
@@ -36,7 +41,7 @@ from tests.servers import (
     stream_of,
     unique,
 )
-from tests.subscribing import made, position, until
+from tests.subscribing import PATIENCE, made, position, until
 
 INFO = b'INFO {"server_id":"x","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576}\r\n'
 
@@ -369,11 +374,13 @@ def test_a_connection_that_breaks_under_an_event_is_noticed_before_the_time_is_u
         relay(events[0])
 
 
-def test_what_answers_but_is_no_stream_takes_nothing(url: str, subject: str, events: list[Event]) -> None:
+@contextmanager
+def answerer(url: str, subject: str, said: bytes) -> Iterator[None]:
+    """Have somebody who is no stream answer what is published below a subject."""
     ready, over = threading.Event(), threading.Event()
 
     async def answer(message: Any) -> None:
-        await message.respond(b"yes?")
+        await message.respond(said)
 
     async def echo() -> None:
         client = await nats.connect(url)
@@ -386,12 +393,50 @@ def test_what_answers_but_is_no_stream_takes_nothing(url: str, subject: str, eve
     thread = threading.Thread(target=asyncio.run, args=(echo(),))
     thread.start()
     try:
-        assert ready.wait(30)
-        with NatsRelay(url, subject=subject) as relay, pytest.raises(ReceiverUnavailable):
-            relay(events[0])
+        assert ready.wait(PATIENCE)
+        yield
     finally:
         over.set()
         thread.join()
+
+
+def test_what_answers_but_is_no_stream_takes_nothing(url: str, subject: str, events: list[Event]) -> None:
+    with (
+        answerer(url, subject, b"yes?"),
+        NatsRelay(url, subject=subject) as relay,
+        pytest.raises(ReceiverUnavailable),
+    ):
+        relay(events[0])
+
+
+def test_attack_an_answer_in_another_streams_name_takes_nothing_where_one_is_named(
+    url: str, subject: str, events: list[Event]
+) -> None:
+    with stream_of(NATS, f"{subject}.elsewhere") as name:
+        with answerer(url, subject, b'{"stream":"audit","seq":7}'):
+            with (
+                NatsRelay(url, subject=subject, create_stream=name) as relay,
+                pytest.raises(ReceiverUnavailable, match=f"somebody else than the stream {name} answer"),
+            ):
+                relay(events[0])
+            with NatsRelay(url, subject=subject) as relay:
+                relay(events[0])  # so that it was an answer
+        assert ids_in(NATS, name) == []
+
+
+@pytest.mark.parametrize("limit", [b"0", b"-5", b"true", b"null", b'"a"', b"1.5"])
+def test_a_limit_that_there_could_not_be_parks_nothing(limit: bytes, events: list[Event]) -> None:
+    def talk(one: socket.socket) -> None:
+        one.sendall(INFO.replace(b"1048576", limit))
+        while data := one.recv(65_536):
+            one.sendall(b"PONG\r\n" * data.count(b"PING"))
+
+    with (
+        pretender(talk) as port,
+        NatsRelay(f"nats://{HOST}:{port}") as relay,
+        pytest.raises(ReceiverUnavailable, match=r"does not speak NATS as it must$"),
+    ):
+        relay(events[0])
 
 
 def test_nothing_is_sent_in_the_clear_where_tls_was_asked_for(events: list[Event]) -> None:
@@ -448,6 +493,69 @@ def test_a_closed_relay_is_unavailable_and_leaves_no_thread(
     until(lambda: set(threading.enumerate()) <= before)
 
 
+def test_who_forgets_to_close_leaves_no_thread_and_no_connection(events: list[Event]) -> None:
+    seen: list[bytes] = []
+    before = set(threading.enumerate())
+    with pretender(acknowledging(seen.append)) as port:
+        relay = NatsRelay(f"nats://{HOST}:{port}")
+        relay(events[0])
+        del relay
+        gc.collect()
+        until(lambda: seen == [b""])
+        until(lambda: not [each for each in threading.enumerate() if each.name == "clawguard-nats"])
+    until(lambda: set(threading.enumerate()) <= before)
+
+
+def acknowledging(ended: Callable[[bytes], object], go: threading.Event | None = None) -> Talk:
+    """Return what acknowledges each message, when it may, and tells the end of the connection."""
+
+    def talk(one: socket.socket) -> None:
+        one.sendall(INFO)
+        said = b""
+        while data := one.recv(65_536):
+            said += data
+            one.sendall(b"PONG\r\n" * data.count(b"PING"))
+            for reply in re.findall(rb"HPUB \S+ (\S+) ", data):
+                assert go is None or go.wait(PATIENCE)
+                (number,) = re.findall(rb"\r\nSUB \S+ +(\d+)\r\n", said)
+                body = b'{"stream":"LOG","seq":1}'
+                one.sendall(b"MSG %b %b %d\r\n%b\r\n" % (reply, number, len(body), body))
+        ended(data)
+
+    return talk
+
+
+def test_a_close_in_the_middle_of_a_call_lets_it_end_and_keeps_nothing(events: list[Event]) -> None:
+    go, seen = threading.Event(), list[bytes]()
+    before = set(threading.enumerate())
+    with pretender(acknowledging(seen.append, go)) as port, ThreadPoolExecutor(1) as pool:
+        relay = NatsRelay(f"nats://{HOST}:{port}")
+        call = pool.submit(relay, events[0])
+        until(relay._lock.locked)
+        relay.close()
+        assert not call.done()
+        go.set()
+        assert call.result() is None
+        until(lambda: seen == [b""])
+        with pytest.raises(ReceiverUnavailable, match=r"is closed$"):
+            relay(events[0])
+    until(lambda: set(threading.enumerate()) <= before)
+
+
+def unverified() -> list[Any]:
+    lax, nameless = ssl.create_default_context(), ssl.create_default_context()
+    nameless.check_hostname = False
+    lax.check_hostname = False
+    lax.verify_mode = ssl.CERT_NONE
+    return [lax, nameless, True, "ca.pem"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_attack_a_context_that_verifies_nothing_is_refused(number: int) -> None:
+    with pytest.raises(InvalidArgument, match=r"^tls: "):
+        NatsRelay(tls=unverified()[number])
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
@@ -456,12 +564,13 @@ def test_a_closed_relay_is_unavailable_and_leaves_no_thread(
             for each in ("", 7, None, [], [7], "h:4222", "http://h", "ws://h", "nats://", b"nats://h")
         ],
         *[("servers", f"nats://u:{SECRET}@h{each}") for each in (":99999", ":x", "/path", "?a=1", "#b")],
+        *[("servers", f"nats://{each}") for each in ("h h", "h\r\nPUB x", "h\n", "h\u200b", "h,g", "h:0")],
+        *[("servers", f"nats://{each}") for each in ("[::1]h", "[h]", f"u:12#{SECRET}@h", f"u:{SECRET} @h")],
         ("servers", [f"nats://u:{SECRET}@h", f"nats://u:{SECRET}2@h"]),
         ("servers", [f"nats://u:{SECRET}@h", "nats://[::1"]),
         *[("subject", each) for each in ("", 7, "a b", "a.>", "a.*", ".a", "a.", "a..b", "$JS", "x" * 201)],
         *[("create_stream", each) for each in ("", 7, "a.b", "a b", "a*", "x" * 256)],
         *[("timeout", each) for each in (0, 11, "5")],
-        ("tls", True),
         ("format", "cef"),
         ("source", ""),
     ],

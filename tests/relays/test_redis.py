@@ -291,6 +291,19 @@ def test_attack_the_deadline_holds_over_tls_and_a_unix_socket_too(
             relay(events[0])
 
 
+def test_a_tls_handshake_that_drips_holds_nobody_beyond_the_deadline(events: list[Event]) -> None:
+    def talk(one: socket.socket) -> None:
+        one.recv(10_000)
+        drip(one, b"\x16\x03\x03\x00\x60" + bytes(0x60))
+
+    with (
+        pretender(talk) as port,
+        RedisRelay(f"rediss://{HOST}:{port}/0", timeout=0.4) as relay,
+        pytest.raises(ReceiverUnavailable, match=r"did not answer in time$"),
+    ):
+        relay(events[0])
+
+
 def test_a_redis_at_a_unix_socket_takes_events(tmp_path: Path, events: list[Event]) -> None:
     path = tmp_path / "redis.sock"
     with redis_server(tmp_path / "redis", "--unixsocket", str(path)) as server:
