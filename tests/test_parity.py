@@ -8,7 +8,7 @@ import pytest
 
 from clawguard import AsyncSessionManager, AsyncVerifier, SessionManager, Verifier
 from clawguard.events.subscribers import Subscribers
-from clawguard.sessions.aio import AsyncAgents, AsyncKeys, AsyncSubscribers
+from clawguard.sessions.aio_parts import AsyncAgents, AsyncKeys, AsyncSubscribers
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.switches import Agents
 

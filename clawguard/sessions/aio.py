@@ -12,100 +12,31 @@ import asyncio
 import contextvars
 import functools
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-from operator import attrgetter
+from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec
 
 from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
 from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Dispatch, Receiver, Signals
-from clawguard.events.subscribers import Subscribers
 from clawguard.guard import KekSource, Policy, PolicySource
-from clawguard.models import IssuedSession, Session
-from clawguard.sessions.activity import Activity
-from clawguard.sessions.directory import Directory
+from clawguard.models import IssuedSession
+from clawguard.sessions.aio_parts import (
+    AsyncActivity,
+    AsyncAgents,
+    AsyncDirectory,
+    AsyncKeys,
+    AsyncSubscribers,
+)
+from clawguard.sessions.awaiting import Awaited, Plain, Twin, direct, hop, inline, inline_or_hop, own
 from clawguard.sessions.issuing import AtLimit
-from clawguard.sessions.keys import Keys
 from clawguard.sessions.manager import SessionManager
-from clawguard.sessions.switches import Agents
 from clawguard.sessions.verifier import Verifier
 
-__all__ = [
-    "AsyncActivity",
-    "AsyncDirectory",
-    "AsyncKeys",
-    "AsyncSessionManager",
-    "AsyncSubscribers",
-    "AsyncVerifier",
-]
+__all__ = ["AsyncSessionManager", "AsyncVerifier"]
 
-K = TypeVar("K")
-K_co = TypeVar("K_co", covariant=True)
 P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class _Twin(Protocol[K_co]):
-    """Hold the plain object whose names are awaited here."""
-
-    @property
-    def _plain(self) -> K_co: ...
-
-
-Plain = Callable[Concatenate[K, P], T]
-Awaited = Callable[Concatenate[_Twin[K], P], Coroutine[Any, Any, T]]
-
-
-def _own(method: Plain[K, P, T]) -> Callable[[K], Callable[P, T]]:
-    """Return what finds a method by its name: what stands in its place on one object is called here too."""
-    return attrgetter(method.__name__)
-
-
-def _direct(method: Plain[K, P, T]) -> Callable[Concatenate[_Twin[K], P], T]:
-    """Pass on a method that is not awaited."""
-    own = _own(method)
-
-    @functools.wraps(method)
-    def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return own(self._plain)(*args, **kwargs)
-
-    return call
-
-
-def _inline(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that takes microseconds: it runs on the loop."""
-    own = _own(method)
-
-    @functools.wraps(method)
-    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return own(self._plain)(*args, **kwargs)
-
-    return call
-
-
-def _hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that may wait: it runs in a worker thread, to its end even when cancelled."""
-    own = _own(method)
-
-    @functools.wraps(method)
-    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.shield(asyncio.to_thread(own(self._plain), *args, **kwargs))
-
-    return call
-
-
-def _inline_or_hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that takes microseconds, but writes where it is given a proof: then it takes a hop."""
-    inline, hop = _inline(method), _hop(method)
-
-    @functools.wraps(method)
-    async def call(self: _Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        awaited = inline if kwargs.get("proof") is None else hop
-        return await awaited(self, *args, **kwargs)
-
-    return call
 
 
 def _hop_or_undo(
@@ -116,18 +47,18 @@ def _hop_or_undo(
     A call with a `request_id` is left as it is: it may be repeated, and may have answered with a session that
     was made before.
     """
-    own, own_undo = _own(method), _own(undo)
+    find, find_undo = own(method), own(undo)
 
     @functools.wraps(method)
-    async def call(self: _Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
+    async def call(self: Twin[SessionManager], /, *args: P.args, **kwargs: P.kwargs) -> IssuedSession:
         # A future and no task: the end of the loop cancels tasks, and then nobody would know what was made.
-        bound = functools.partial(contextvars.copy_context().run, own(self._plain), *args, **kwargs)
+        bound = functools.partial(contextvars.copy_context().run, find(self._plain), *args, **kwargs)
         work = asyncio.get_running_loop().run_in_executor(None, bound)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             if kwargs.get("request_id") is None:
-                await asyncio.shield(_undo(work, own_undo(self._plain)))
+                await asyncio.shield(_undo(work, find_undo(self._plain)))
             raise
 
     return call
@@ -138,19 +69,6 @@ async def _undo(work: asyncio.Future[IssuedSession], undo: Callable[[IssuedSessi
         await asyncio.to_thread(undo, await work)
     except ClawguardError:
         return  # it made nothing, or what it made has ended already
-
-
-class AsyncSubscribers:
-    """`manager.subscribers` for async code; a cursor's own calls block: `asyncio.to_thread(cursor.take)`."""
-
-    def __init__(self, subscribers: Subscribers) -> None:
-        self._plain = subscribers
-
-    list = _inline(Subscribers.list)
-    parked = _inline(Subscribers.parked)
-    replay = _hop(Subscribers.replay)
-    remove = _hop(Subscribers.remove)
-    cursor = _hop(Subscribers.cursor)
 
 
 class _AsyncOpened:
@@ -228,79 +146,12 @@ class AsyncVerifier(_AsyncOpened):
     ) -> None:
         await self.close()
 
-    use = _direct(Verifier.use)
-    validate = _inline_or_hop(Verifier.validate)
-    recheck = _inline(Verifier.recheck)
-    authorize = _inline(Verifier.authorize)
-    inspect = _inline(Verifier.inspect)
-    close = _hop(Verifier.close)
-
-
-class AsyncKeys:
-    """`manager.keys` for async code."""
-
-    def __init__(self, keys: Keys) -> None:
-        self._plain = keys
-
-    list = _inline(Keys.list)
-    active = _inline(Keys.active)
-    jwks = _inline(Keys.jwks)
-    rotate = _hop(Keys.rotate)
-    prune = _hop(Keys.prune)
-
-
-class AsyncAgents:
-    """`manager.agents` for async code."""
-
-    def __init__(self, agents: Agents) -> None:
-        self._plain = agents
-
-    disable = _hop(Agents.disable)
-    enable = _hop(Agents.enable)
-    disabled = _inline(Agents.disabled)
-
-
-class AsyncDirectory:
-    """`manager.sessions` for async code."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._plain = directory
-
-    async def iter(self, **filters: Any) -> AsyncIterator[Session]:
-        """Walk all sessions that a page would list, page by page."""
-        cursor = None
-        while True:
-            page = await self.page(cursor=cursor, **filters)
-            for session in page.items:
-                yield session
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
-    get = _inline(Directory.get)
-    find = _inline(Directory.find)
-    count_live = _hop(Directory.count_live)
-    page = _hop(Directory.page)
-    last = _hop(Directory.last)
-    children = _hop(Directory.children)
-    tree = _hop(Directory.tree)
-    lineage = _hop(Directory.lineage)
-    purge = _hop(Directory.purge)
-
-
-class AsyncActivity:
-    """`manager.activity` for async code."""
-
-    def __init__(self, activity: Activity) -> None:
-        self._plain = activity
-
-    set_name = _hop(Activity.set_name)
-    set_agent_alias = _hop(Activity.set_agent_alias)
-    set_metadata = _hop(Activity.set_metadata)
-    set_routing = _hop(Activity.set_routing)
-    set_state = _hop(Activity.set_state)
-    running = _hop(Activity.running)
-    stuck = _hop(Activity.stuck)
+    use = direct(Verifier.use)
+    validate = inline_or_hop(Verifier.validate)
+    recheck = inline(Verifier.recheck)
+    authorize = inline(Verifier.authorize)
+    inspect = inline(Verifier.inspect)
+    close = hop(Verifier.close)
 
 
 class AsyncSessionManager(_AsyncOpened):
@@ -376,23 +227,23 @@ class AsyncSessionManager(_AsyncOpened):
         """The policy in force."""
         return self._plain.policy
 
-    use = _direct(SessionManager.use)
+    use = direct(SessionManager.use)
     create = _hop_or_undo(SessionManager.create, SessionManager.end)
     create_session = _hop_or_undo(SessionManager.create_session, SessionManager.end)
     delegate = _hop_or_undo(SessionManager.delegate, SessionManager.end)
     refresh = _hop_or_undo(SessionManager.refresh, SessionManager.refresh)
-    redeem = _hop(SessionManager.redeem)
-    validate = _inline_or_hop(SessionManager.validate)
-    recheck = _inline(SessionManager.recheck)
-    authorize = _inline(SessionManager.authorize)
-    reload_policy = _hop(SessionManager.reload_policy)
-    inspect = _inline(SessionManager.inspect)
-    get_session = _inline(SessionManager.get_session)
-    revoke = _hop(SessionManager.revoke)
-    end = _hop(SessionManager.end)
-    invalidate = _hop(SessionManager.invalidate)
-    publish = _hop(SessionManager.publish)
-    revoke_all_for_agent = _hop(SessionManager.revoke_all_for_agent)
-    revoke_where = _hop(SessionManager.revoke_where)
-    active_count = _hop(SessionManager.active_count)
-    prune_expired = _hop(SessionManager.prune_expired)
+    redeem = hop(SessionManager.redeem)
+    validate = inline_or_hop(SessionManager.validate)
+    recheck = inline(SessionManager.recheck)
+    authorize = inline(SessionManager.authorize)
+    reload_policy = hop(SessionManager.reload_policy)
+    inspect = inline(SessionManager.inspect)
+    get_session = inline(SessionManager.get_session)
+    revoke = hop(SessionManager.revoke)
+    end = hop(SessionManager.end)
+    invalidate = hop(SessionManager.invalidate)
+    publish = hop(SessionManager.publish)
+    revoke_all_for_agent = hop(SessionManager.revoke_all_for_agent)
+    revoke_where = hop(SessionManager.revoke_where)
+    active_count = hop(SessionManager.active_count)
+    prune_expired = hop(SessionManager.prune_expired)

@@ -1,0 +1,96 @@
+"""What a manager is made of, awaited: see `clawguard.sessions.aio`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from clawguard.events.subscribers import Subscribers
+from clawguard.models import Session
+from clawguard.sessions.activity import Activity
+from clawguard.sessions.awaiting import hop, inline
+from clawguard.sessions.directory import Directory
+from clawguard.sessions.keys import Keys
+from clawguard.sessions.switches import Agents
+
+__all__ = ["AsyncActivity", "AsyncAgents", "AsyncDirectory", "AsyncKeys", "AsyncSubscribers"]
+
+
+class AsyncSubscribers:
+    """`manager.subscribers` for async code; a cursor's own calls block: `asyncio.to_thread(cursor.take)`."""
+
+    def __init__(self, subscribers: Subscribers) -> None:
+        self._plain = subscribers
+
+    list = inline(Subscribers.list)
+    parked = inline(Subscribers.parked)
+    replay = hop(Subscribers.replay)
+    remove = hop(Subscribers.remove)
+    cursor = hop(Subscribers.cursor)
+
+
+class AsyncKeys:
+    """`manager.keys` for async code."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._plain = keys
+
+    list = inline(Keys.list)
+    active = inline(Keys.active)
+    jwks = inline(Keys.jwks)
+    rotate = hop(Keys.rotate)
+    prune = hop(Keys.prune)
+
+
+class AsyncAgents:
+    """`manager.agents` for async code."""
+
+    def __init__(self, agents: Agents) -> None:
+        self._plain = agents
+
+    disable = hop(Agents.disable)
+    enable = hop(Agents.enable)
+    disabled = inline(Agents.disabled)
+
+
+class AsyncDirectory:
+    """`manager.sessions` for async code."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._plain = directory
+
+    async def iter(self, **filters: Any) -> AsyncIterator[Session]:
+        """Walk all sessions that a page would list, page by page."""
+        cursor = None
+        while True:
+            page = await self.page(cursor=cursor, **filters)
+            for session in page.items:
+                yield session
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    get = inline(Directory.get)
+    find = inline(Directory.find)
+    count_live = hop(Directory.count_live)
+    page = hop(Directory.page)
+    last = hop(Directory.last)
+    children = hop(Directory.children)
+    tree = hop(Directory.tree)
+    lineage = hop(Directory.lineage)
+    purge = hop(Directory.purge)
+
+
+class AsyncActivity:
+    """`manager.activity` for async code."""
+
+    def __init__(self, activity: Activity) -> None:
+        self._plain = activity
+
+    set_name = hop(Activity.set_name)
+    set_agent_alias = hop(Activity.set_agent_alias)
+    set_metadata = hop(Activity.set_metadata)
+    set_routing = hop(Activity.set_routing)
+    set_state = hop(Activity.set_state)
+    running = hop(Activity.running)
+    stuck = hop(Activity.stuck)
