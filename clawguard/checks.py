@@ -11,6 +11,7 @@ from clawguard.errors import InvalidArgument
 
 __all__ = [
     "check_flag",
+    "check_json",
     "check_metadata",
     "check_progress",
     "check_text",
@@ -66,18 +67,23 @@ def check_metadata(value: object, *, argument: str = "metadata") -> str:
     """Return a JSON object as text: at most 16 KiB, 32 levels deep; raise InvalidArgument otherwise."""
     if value is None:
         return "{}"
+    return check_json(value, argument=argument, longest=_MAX_METADATA_BYTES, deepest=_MAX_METADATA_DEPTH)
+
+
+def check_json(value: object, *, argument: str, longest: int, deepest: int) -> str:
+    """Return a JSON object as text of at most so many bytes and levels; raise InvalidArgument otherwise."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise InvalidArgument(argument, "must be a JSON object: a dict with string keys")
     try:
-        _check_json(value, _MAX_METADATA_DEPTH)
+        _check_json(value, deepest)
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgument(
-            argument, f"must hold JSON values only, at most {_MAX_METADATA_DEPTH} levels deep"
+            argument, f"must hold JSON values only, at most {deepest} levels deep"
         ) from None
-    if size > _MAX_METADATA_BYTES:
-        raise InvalidArgument(argument, f"must be at most {_MAX_METADATA_BYTES} bytes as JSON")
+    if size > longest:
+        raise InvalidArgument(argument, f"must be at most {longest} bytes as JSON")
     return text
 
 

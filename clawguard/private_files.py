@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["absolute", "check_private", "read_private", "replace_private", "sync_folder", "write_private"]
+__all__ = [
+    "absolute",
+    "check_private",
+    "read_private",
+    "replace_private",
+    "replacing",
+    "sync_folder",
+    "write_private",
+]
 
 
 def absolute(path: Path, *, argument: str) -> Path:
@@ -85,6 +97,31 @@ def replace_private(path: Path, data: bytes, *, name: str) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"the {name} {path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def replacing(path: Path, *, name: str) -> Iterator[IO[bytes]]:
+    """Give a file to write into, which takes its place when the block ends well: synced, whole, 0600.
+
+    Until then, and where the block fails, what stood there stays. Any number may write at once: the last one
+    stays. Raises ConfigError.
+    """
+    aside: str | None = None
+    try:
+        descriptor, aside = tempfile.mkstemp(prefix=".clawguard-", suffix=".new", dir=path.parent)  # 0600
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).replace(path)
+        aside = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigError(f"the {name} {path} cannot be written: {error.strerror}") from None
+    finally:
+        if aside is not None:
+            with suppress(OSError):
+                Path(aside).unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
+FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web")
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")
@@ -200,7 +201,9 @@ def test_files_and_tests_that_are_named_exist(name: str) -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     for test in re.findall(r"`(test_\w+)`", text):
         assert f"def {test}(" in tests, f"{name}: there is no {test}"
-    for path in re.findall(r"`((?:guard|store|events|sessions|relays|web)/[\w/]+\.(?:py|sql))`", text):
+    for path in re.findall(
+        r"`((?:guard|store|events|history|sessions|relays|web)/[\w/]+\.(?:py|sql))`", text
+    ):
         assert (ROOT / "clawguard" / path).exists(), f"{name}: there is no {path}"
     for path in re.findall(r"\b(tests/[\w/]+(?:\.py)?)", text):
         assert (ROOT / path).exists(), f"{name}: there is no {path}"
@@ -218,7 +221,17 @@ def test_architecture_names_every_module() -> None:
     listed = set(re.findall(r"\b\w+\.py\b", page))
     modules = {
         path.name
-        for folder in (".", "guard", "store", "events", "events/formats", "sessions", "relays", "web")
+        for folder in (
+            ".",
+            "guard",
+            "store",
+            "events",
+            "events/formats",
+            "history",
+            "sessions",
+            "relays",
+            "web",
+        )
         for path in (ROOT / "clawguard" / folder).glob("*.py")
     }
     assert modules - listed == set()

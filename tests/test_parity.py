@@ -8,8 +8,16 @@ import pytest
 
 from clawguard import AsyncSessionManager, AsyncVerifier, SessionManager, Verifier
 from clawguard.events.subscribers import Subscribers
-from clawguard.sessions.aio_parts import AsyncAgents, AsyncKeys, AsyncSubscribers
+from clawguard.sessions.aio_parts import (
+    AsyncAgents,
+    AsyncHistory,
+    AsyncKeys,
+    AsyncMilestones,
+    AsyncSubscribers,
+)
+from clawguard.sessions.history import History
 from clawguard.sessions.keys import Keys
+from clawguard.sessions.milestones import Milestones
 from clawguard.sessions.switches import Agents
 
 PAIRS = [
@@ -18,8 +26,10 @@ PAIRS = [
     (Keys, AsyncKeys),
     (Agents, AsyncAgents),
     (Subscribers, AsyncSubscribers),
+    (History, AsyncHistory),
+    (Milestones, AsyncMilestones),
 ]
-INSTANCE_ATTRIBUTES = {"sessions", "activity", "keys", "agents", "subscribers"}
+INSTANCE_ATTRIBUTES = {"sessions", "activity", "history", "keys", "agents", "subscribers"}
 PLAIN_IN_BOTH = {"on", "off", "use", "open"}
 
 

@@ -220,6 +220,27 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
             narrowed={"cause": {"const": "key"}},
         ),
     ),
+    "history.cleared": (
+        Shape(
+            "A live session's conversation was emptied.",
+            always=(*_WHOSE, "actor"),
+            data={"count": _count("How many entries it had.")},
+        ),
+    ),
+    "history.deleted": (
+        Shape(
+            "A conversation was removed; its session has ended.",
+            always=(*_WHOSE, "actor", "cause_id"),
+            data={"count": _count("How many entries it had.")},
+        ),
+    ),
+    "history.imported": (
+        Shape(
+            "The messages of a file were appended to a session's conversation.",
+            always=(*_WHOSE, "actor"),
+            data={"count": _count("How many.", least=0)},
+        ),
+    ),
     "log.archived": (
         Shape(
             "Old events were moved into a file; the log goes on from where they ended.",

@@ -19,12 +19,15 @@ EVENT_TYPES = (
     "token.rejected",
     "token.reuse_detected",
     "key.rotated",
+    "history.cleared",
+    "history.deleted",
+    "history.imported",
     "log.archived",
     "subscriber.failed",
     "subscriber.parked",
 )
 # The first words of what the library writes, or may write one day.
-RESERVED = frozenset(each.partition(".")[0] for each in EVENT_TYPES) | {"clawguard", "event", "history"}
+RESERVED = frozenset(each.partition(".")[0] for each in EVENT_TYPES) | {"clawguard", "event"}
 _MISTAKEN = {
     "session.revoked": "use 'session.expired': its cause is 'revoked'",
     "session.ended": "use 'session.expired': its cause says why",

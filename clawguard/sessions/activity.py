@@ -8,7 +8,7 @@ from typing import Any
 
 from clawguard.checks import check_metadata, check_text
 from clawguard.clock import Clock, microseconds
-from clawguard.errors import InvalidArgument, SessionEnded, SessionNotFound
+from clawguard.errors import InvalidArgument
 from clawguard.models import STATES, JSONObject, Session, State
 from clawguard.sessions.change import Change, SessionDue, about
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, optional_text
@@ -107,7 +107,7 @@ class Activity:
             with self._change(durable=False) as change:
                 row = change.one(statement, id=session_id, now=change.now, **columns)
                 if row is None:
-                    raise _refusal(change, session_id)
+                    raise change.why_not_live(session_id)
                 updated = Session.from_tuple(row)
                 changed = sorted(name for name, value in columns.items() if value is not None)
                 change.writer.append(
@@ -123,11 +123,3 @@ class Activity:
 def _trimmed(text: str | None) -> str | None:
     """Return a text without the blanks around it; None for one that is blank."""
     return text.strip() or None if isinstance(text, str) else text
-
-
-def _refusal(change: Change, session_id: str) -> Exception:
-    row = change.one("session.ended_as", id=session_id)
-    if row is None:
-        return SessionNotFound(session_id)
-    cause, reason = row
-    return SessionDue(session_id) if cause is None else SessionEnded(cause, reason)

@@ -26,6 +26,7 @@ from clawguard.sessions.aio_parts import (
     AsyncActivity,
     AsyncAgents,
     AsyncDirectory,
+    AsyncHistory,
     AsyncKeys,
     AsyncSubscribers,
 )
@@ -168,6 +169,7 @@ class AsyncSessionManager(_AsyncOpened):
         self.sessions = AsyncDirectory(manager.sessions)
         self.agents = AsyncAgents(manager.agents)
         self.activity = AsyncActivity(manager.activity)
+        self.history = AsyncHistory(manager.history)
 
     @classmethod
     def open(

@@ -10,10 +10,20 @@ from clawguard.models import Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.awaiting import hop, inline
 from clawguard.sessions.directory import Directory
+from clawguard.sessions.history import History
 from clawguard.sessions.keys import Keys
+from clawguard.sessions.milestones import Milestones
 from clawguard.sessions.switches import Agents
 
-__all__ = ["AsyncActivity", "AsyncAgents", "AsyncDirectory", "AsyncKeys", "AsyncSubscribers"]
+__all__ = [
+    "AsyncActivity",
+    "AsyncAgents",
+    "AsyncDirectory",
+    "AsyncHistory",
+    "AsyncKeys",
+    "AsyncMilestones",
+    "AsyncSubscribers",
+]
 
 
 class AsyncSubscribers:
@@ -94,3 +104,42 @@ class AsyncActivity:
     set_state = hop(Activity.set_state)
     running = hop(Activity.running)
     stuck = hop(Activity.stuck)
+
+
+class AsyncMilestones:
+    """`manager.history.milestones` for async code."""
+
+    def __init__(self, milestones: Milestones) -> None:
+        self._plain = milestones
+
+    set = hop(Milestones.set)
+    set_once = hop(Milestones.set_once)
+    get = inline(Milestones.get)
+
+
+class AsyncHistory:
+    """`manager.history` for async code."""
+
+    def __init__(self, history: History) -> None:
+        self._plain = history
+        self.milestones = AsyncMilestones(history.milestones)
+
+    append = hop(History.append)
+    update_last = hop(History.update_last)
+    remove_last = hop(History.remove_last)
+    clear = hop(History.clear)
+    delete = hop(History.delete)
+    cleanup_stale = hop(History.cleanup_stale)
+    load = hop(History.load)
+    load_with_timestamps = hop(History.load_with_timestamps)
+    tail = hop(History.tail)
+    count = inline(History.count)
+    exists = inline(History.exists)
+    metadata = inline(History.metadata)
+    page = hop(History.page)
+    search = hop(History.search)
+    fork = hop(History.fork)
+    wrap_up = hop(History.wrap_up)
+    export_jsonl = hop(History.export_jsonl)
+    import_jsonl = hop(History.import_jsonl)
+    compact = hop(History.compact)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from clawguard.clock import Clock
+from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
 from clawguard.models import Session
@@ -99,6 +100,14 @@ class Change:
         """Return where a session's own end stands, or None for an unknown one."""
         row = self.one("session.ends", id=session_id)
         return None if row is None else Ends(*row)
+
+    def why_not_live(self, session_id: str) -> Exception:
+        """Return what to raise for a session that is not live: SessionDue for one to be settled."""
+        row = self.one("session.ended_as", id=session_id)
+        if row is None:
+            return SessionNotFound(session_id)
+        cause, reason = row
+        return SessionDue(session_id) if cause is None else SessionEnded(cause, reason)
 
     def expect_revision(self, revision: int) -> None:
         """Raise RevisionMoved when keys or policy are not those that were gone by."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,10 +10,12 @@ from typing import Any
 from clawguard.checks import check_progress, check_text, is_integer
 from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
+from clawguard.history import transcript
 from clawguard.models import STATES, Page, Session
 from clawguard.sessions.change import Change
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
+from clawguard.sessions.pages import cursor_of, digest_of, position_of
 from clawguard.sessions.references import SessionRef, find_id
 from clawguard.store import Store
 
@@ -77,17 +76,17 @@ class Directory:
         params = {"workspace_id": _workspace(workspace_id), **_check_filters(filters)}
         if live is not None and not isinstance(live, bool):
             raise InvalidArgument("live", "must be True, False or None")
-        digest = _digest(params, live)
+        digest = digest_of(params, live)
         names = tuple(filters)
         if live is not None:
             names += ("live" if live else "not_live",)
         if cursor is not None:
-            params["cursor_id"] = _position(cursor, digest)
+            params["cursor_id"] = position_of(cursor, digest)
             names += ("below_cursor",)
         rows = self._store.read("session.page", names, limit=limit + 1, now=self._clock.now(), **params)
         items = tuple(Session.from_tuple(row) for row in rows[:limit])
         more = len(rows) > limit
-        return Page(items, _cursor(items[-1].id, digest) if more else None)
+        return Page(items, cursor_of(items[-1].id, digest) if more else None)
 
     def iter(self, /, **filters: Any) -> Iterator[Session]:
         """Walk all sessions that a page would list, page by page."""
@@ -151,6 +150,7 @@ class Directory:
         with self._change(durable=True) as change:
             count = len(change.tx.run("session.delete", ids=json.dumps(ids)))
             change.tx.run("refresh.delete", ids=json.dumps(ids))
+            transcript.purge(change.tx, json.dumps(ids))
             if count:
                 whose = {"workspace_id": workspace_id, "actor": actor}
                 change.writer.append("session.purged", **whose, data={"count": count})
@@ -176,29 +176,3 @@ def _check_filters(filters: dict[str, str]) -> dict[str, str]:
         if name == "state" and value not in STATES:
             raise InvalidArgument("state", f"must be one of {', '.join(STATES)}")
     return filters
-
-
-def _digest(params: dict[str, str], live: bool | None) -> str:
-    text = json.dumps([sorted(params.items()), live])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _cursor(session_id: str, digest: str) -> str:
-    mark = hashlib.sha256(f"{session_id}{digest}".encode()).hexdigest()[:8]
-    return base64.urlsafe_b64encode(f"{session_id}{digest}{mark}".encode()).decode()
-
-
-def _position(cursor: str, digest: str) -> str:
-    """Return the id a cursor stands on."""
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
-    except (AttributeError, UnicodeError, binascii.Error):
-        text = ""
-    position = text[:36]
-    if cursor != _cursor(position, digest):
-        raise InvalidArgument(
-            "cursor",
-            "is malformed or belongs to other filters",
-            hint="take it from the page before, unchanged",
-        )
-    return position

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from clawguard.checks import check_flag
-from clawguard.clock import Clock, to_datetime
+from clawguard.clock import to_datetime
 from clawguard.errors import ClawguardError
-from clawguard.guard import Algorithm, Guard, KeyEncryptionKey, SigningKey
+from clawguard.guard import Algorithm, KeyEncryptionKey, SigningKey
 from clawguard.models import Ended
 from clawguard.sessions.change import Change
 from clawguard.sessions.current import who_acts
-from clawguard.sessions.keychain import Keychain, KeyInfo, insert_key
+from clawguard.sessions.keychain import KeyInfo, insert_key
+from clawguard.sessions.parts import Parts
 from clawguard.sessions.switches import Switches
-from clawguard.store import Store
 
 __all__ = ["Keys"]
 
@@ -26,21 +26,12 @@ _logger = logging.getLogger("clawguard.sessions")
 class Keys:
     """`manager.keys`: list, publish and rotate the signing keys of all processes."""
 
-    def __init__(
-        self,
-        store: Store,
-        keychain: Keychain,
-        guard: Guard,
-        *,
-        clock: Clock,
-        change: Callable[..., Change],
-        switches: Switches,
-    ) -> None:
-        self._store = store
-        self._keychain = keychain
-        self._guard = guard
-        self._clock = clock
-        self._change = change
+    def __init__(self, parts: Parts, switches: Switches) -> None:
+        self._store = parts.store
+        self._keychain = parts.keychain
+        self._guard = parts.guard
+        self._clock = parts.clock
+        self._change = parts.change
         self._switches = switches
 
     def list(self) -> list[KeyInfo]:

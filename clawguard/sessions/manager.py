@@ -19,6 +19,7 @@ from clawguard.sessions.current import Use, who_acts
 from clawguard.sessions.directory import Directory
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, Labels, optional_text
 from clawguard.sessions.families import Families
+from clawguard.sessions.history import History
 from clawguard.sessions.issuing import AtLimit, Issuing, Limits
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.parts import Parts, open_parts
@@ -50,14 +51,8 @@ class SessionManager(Validation):
         self._endings = parts.endings
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
         self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
-        self.keys = Keys(
-            parts.store,
-            parts.keychain,
-            parts.guard,
-            clock=parts.clock,
-            change=parts.change,
-            switches=self._switches,
-        )
+        self.history = History(parts)
+        self.keys = Keys(parts, self._switches)
         self.agents = Agents(parts, self._switches)
         self._publishing = Publishing(parts)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)

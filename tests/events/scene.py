@@ -45,7 +45,15 @@ class Scene:
         with self.manager as manager:
             manager.on("session.purged", _fail)
             manager.on("session.purged", _fail, durable="broken", tries=1)
-            parts = (self.issue, self.change, self.refuse, self.end_each_way, self.switch, self.clean_up)
+            parts = (
+                self.issue,
+                self.change,
+                self.talk,
+                self.refuse,
+                self.end_each_way,
+                self.switch,
+                self.clean_up,
+            )
             for part in parts:
                 part()
                 manager.prune_expired()
@@ -72,6 +80,19 @@ class Scene:
         for source in ("192.0.2.1", "192.0.2.2 = elsewhere"):
             manager.validate(token, source=source)
             manager._parts.recorder.flush()
+
+    def talk(self) -> None:
+        """Hold a conversation, of which no word may stand in an event."""
+        history = self.manager.history
+        said = {"role": "user", "content": "a word in confidence"}
+        self.secrets.add("in confidence")
+        talker, listener = (self.manager.create(each, scopes="a") for each in ("talker", "listener"))
+        history.append(talker, said)
+        with TemporaryDirectory() as folder:
+            history.export_jsonl(talker, Path(folder) / "talk.jsonl")
+            history.import_jsonl(listener, Path(folder) / "talk.jsonl")
+        history.clear(talker)
+        history.delete(listener, actor="user:ana")
 
     def refuse(self) -> None:
         manager = self.manager

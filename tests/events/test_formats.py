@@ -46,6 +46,9 @@ ACTIVITIES = {
     "subscriber.failed": {300499},
     "subscriber.parked": {300499},
     "log.archived": {300499},
+    "history.cleared": {300404},
+    "history.deleted": {300404},
+    "history.imported": {300401},
 }
 
 

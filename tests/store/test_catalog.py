@@ -15,11 +15,15 @@ CATALOG = Catalog("sqlite")
 NAMES = sorted(CATALOG._texts["name"])
 FILTERED = [name for name in NAMES if "{filters}" in CATALOG._texts["name"][name]]
 ENDS = ["agent_id", "issued_before", "key_id", "role", "subject", "walked_workspace_id", "workspace_id"]
+OF_OTHERS = ("of_", "entry_", "below_activity")
+OF_SESSIONS = sorted(each for each in CATALOG._texts["filter"] if not each.startswith(OF_OTHERS))
 FITTING = {
-    "session.page": sorted(each for each in CATALOG._texts["filter"] if not each.startswith("of_")),
+    "session.page": OF_SESSIONS,
     "session.unended": ENDS,
     "session.count_hit": ENDS,
     "event.page": sorted(each for each in CATALOG._texts["filter"] if each.startswith("of_")),
+    "conversation.page": [*OF_SESSIONS, "below_activity"],
+    "words.search": sorted(each for each in CATALOG._texts["filter"] if each.startswith("entry_")),
 }
 
 
@@ -96,10 +100,22 @@ def test_every_pair_of_filters_prepares(path: Path, name: str) -> None:
         ("session.by_request", "sessions_request"),
         ("session.running", "sessions_live_running"),
         ("session.get", "sqlite_autoindex_sessions_1"),
+        ("conversation.get", "sqlite_autoindex_sessions_1"),
+        ("conversation.stale", "sessions_conversations"),
+        ("entry.tail", "entries_session"),
+        ("entry.page", "entries_session"),
+        ("words.delete_all", "entries_session"),
     ],
 )
 def test_what_is_asked_often_is_read_by_an_index(path: Path, name: str, index: str) -> None:
     assert index in plan_of(path, CATALOG[name])
+
+
+def test_a_page_of_conversations_is_read_in_its_order(path: Path) -> None:
+    for filters in ((), ("below_activity",), ("agent_id", "below_activity")):
+        plan = plan_of(path, CATALOG.compose("conversation.page", filters))
+        assert "sessions_conversations" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_a_mass_end_finds_an_agents_sessions_by_index_and_walks_all_others_by_id(path: Path) -> None:

@@ -102,6 +102,9 @@ def test_a_manager_that_was_overtaken_writes_nothing_more(path: Path) -> None:
             lambda: manager.refresh(made),
             manager.keys.rotate,
             lambda: manager.activity.set_name(made, "n"),
+            lambda: manager.history.append(made, {"role": "user", "content": "c"}),
+            lambda: manager.history.milestones.set("k", "v"),
+            manager.history.compact,
         ):
             with pytest.raises(StoreUpgraded):
                 call()
@@ -125,6 +128,10 @@ def test_a_filled_database_of_the_schema_before_logs_had_a_key_is_upgraded_with_
     with raw(path) as database:
         database.execute("DROP TABLE log_keys")
         database.execute("DROP INDEX events_archived")
+        for made_later in ("entries", "entry_words", "import_receipts", "milestones"):
+            database.execute(f"DROP TABLE {made_later}")
+        database.execute("DROP INDEX sessions_conversations")
+        database.execute("ALTER TABLE sessions DROP COLUMN entry_count")
         database.execute("DELETE FROM migrations WHERE number >= 5")
         database.execute("UPDATE meta SET schema_version = 4")
         database.execute("PRAGMA user_version = 4")

@@ -27,6 +27,8 @@ _BY_TYPE = {
     "subscriber.failed": MEDIUM,
     "subscriber.parked": HIGH,
     "log.archived": LOW,
+    "history.cleared": LOW,
+    "history.deleted": LOW,
 }
 _BY_CAUSE = {"revoked": LOW, "invalidated": LOW, "agent": MEDIUM, "reuse": HIGH, "key": HIGH}
 _FAILED = frozenset(

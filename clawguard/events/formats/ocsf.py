@@ -52,6 +52,9 @@ _ACTIVITIES = {
     "subscriber.failed": _Activity(_ENTITY_MANAGEMENT, _OTHER),
     "subscriber.parked": _Activity(_ENTITY_MANAGEMENT, _OTHER),
     "log.archived": _Activity(_ENTITY_MANAGEMENT, _OTHER),
+    "history.cleared": _Activity(_ENTITY_MANAGEMENT, 4, "Delete"),
+    "history.deleted": _Activity(_ENTITY_MANAGEMENT, 4, "Delete"),
+    "history.imported": _Activity(_ENTITY_MANAGEMENT, 1, "Create"),
 }
 _DELEGATED = _Activity(_AUTHENTICATION, 4, "Service Ticket Request")
 _OF_THE_HOST = _Activity(_ENTITY_MANAGEMENT, _OTHER)
@@ -161,6 +164,8 @@ def _management(event: Event, _source: str) -> dict[str, Any]:
         return {"entity": entity, "entity_result": _entity("signing key", data.get("kid"))}
     elif event.type in ("agent.disabled", "agent.enabled"):
         entity = _entity("agent", event.agent_id)
+    elif event.type.startswith("history."):
+        entity = _entity("conversation", event.session_id)
     elif event.type == "subscriber.failed":
         entity = _entity("event receiver", data.get("receiver"), name="unknown")
     elif event.type == "log.archived":

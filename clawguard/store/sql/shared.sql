@@ -566,3 +566,121 @@ DELETE FROM parked_events WHERE name = :name AND seq = :seq;
 
 -- name: parked.delete_all
 DELETE FROM parked_events WHERE name = :name;
+
+-- fragment: entry_columns
+seq, at, kind, role, content, data, auto_injected
+
+-- fragment: conversation_columns
+id, key, name, agent_id, agent_alias, workspace_id, subject, channel_id, room_id, sender_id, state, turn_id,
+turn_started_at, created_at, last_activity, ended_at, entry_count
+
+-- name: conversation.get
+-- What is known of a session as the holder of a conversation.
+SELECT {conversation_columns} FROM sessions WHERE id = :id;
+
+-- name: conversation.pulse
+-- How many entries a session has, and whether more may come.
+SELECT entry_count, ended_at IS NULL AND due_at > :now FROM sessions WHERE id = :id;
+
+-- name: conversation.grow
+-- Give a live session's conversation so many entries more, and note the activity.
+UPDATE sessions SET entry_count = entry_count + :count,
+    last_activity = CASE WHEN last_activity < :now THEN :now ELSE last_activity END
+WHERE id = :id AND ended_at IS NULL AND due_at > :now
+RETURNING entry_count, parent_id, agent_id, subject, workspace_id;
+
+-- name: conversation.empty
+-- Note that a session has no entries any more, whether it lives or not.
+UPDATE sessions SET entry_count = 0 WHERE id = :id RETURNING id;
+
+-- name: conversation.page
+-- By last activity, the latest first.
+SELECT {conversation_columns} FROM sessions
+WHERE workspace_id = :workspace_id AND entry_count > 0 AND {filters}
+ORDER BY last_activity DESC, id DESC LIMIT :limit;
+
+-- filter: below_activity
+(last_activity, id) < (:cursor_activity, :cursor_id)
+
+-- name: conversation.stale
+-- The next conversations without activity since before a moment, the longest idle first; none of a running session.
+SELECT id FROM sessions
+WHERE workspace_id = :workspace_id AND entry_count > 0 AND last_activity < :before
+    AND NOT (state = 'running' AND ended_at IS NULL AND due_at > :now)
+ORDER BY last_activity, id LIMIT :limit;
+
+-- name: conversation.count_stale
+-- How many those are.
+SELECT count(*) FROM sessions
+WHERE workspace_id = :workspace_id AND entry_count > 0 AND last_activity < :before
+    AND NOT (state = 'running' AND ended_at IS NULL AND due_at > :now);
+
+-- name: session.set_forked_from
+-- Note whose conversation a live session goes on with.
+UPDATE sessions SET version = version + 1, forked_from = :source
+WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns};
+
+-- name: entry.insert
+-- Add an entry whose number `conversation.grow` gave.
+INSERT INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
+VALUES (:session_id, :seq, :at, :kind, :role, :content, :data, :auto_injected, :tools_indexed) RETURNING id;
+
+-- name: entry.replace
+-- Put another message in an entry's place; number and time stay.
+UPDATE entries SET kind = :kind, role = :role, content = :content, data = :data, auto_injected = :auto_injected,
+    tools_indexed = :tools_indexed
+WHERE session_id = :session_id AND seq = :seq RETURNING id;
+
+-- name: entry.copy
+-- Give a session the first entries of another.
+INSERT INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
+SELECT :into, seq, at, kind, role, content, data, auto_injected, tools_indexed
+FROM entries WHERE session_id = :source AND seq <= :up_to ORDER BY seq;
+
+-- name: entry.delete
+DELETE FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: entry.delete_all
+-- Remove a session's entries, all at once.
+DELETE FROM entries WHERE session_id = :session_id;
+
+-- name: entry.all
+SELECT {entry_columns} FROM entries WHERE session_id = :session_id ORDER BY seq;
+
+-- name: entry.tail
+-- The newest entries, the newest first.
+SELECT {entry_columns} FROM entries WHERE session_id = :session_id ORDER BY seq DESC LIMIT :limit;
+
+-- name: entry.page
+-- A stretch of a session's entries.
+SELECT {entry_columns} FROM entries WHERE session_id = :session_id AND seq > :after AND seq <= :until
+ORDER BY seq LIMIT :limit;
+
+-- name: entry.id
+-- Tells an entry from another one that has its number later.
+SELECT id FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: entry.stretch
+-- A stretch of all entries, for their words.
+SELECT id, role, content, data, tools_indexed FROM entries WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: receipt.get
+SELECT count FROM import_receipts WHERE session_id = :session_id AND digest = :digest;
+
+-- name: receipt.insert
+INSERT INTO import_receipts (session_id, digest, count, at) VALUES (:session_id, :digest, :count, :now);
+
+-- name: receipt.delete
+DELETE FROM import_receipts WHERE session_id = :session_id;
+
+-- name: milestone.get
+SELECT value, at FROM milestones WHERE workspace_id = :workspace_id AND key = :key;
+
+-- name: milestone.set
+INSERT INTO milestones (workspace_id, key, value, at) VALUES (:workspace_id, :key, :value, :now)
+ON CONFLICT (workspace_id, key) DO UPDATE SET value = excluded.value, at = excluded.at;
+
+-- name: milestone.set_once
+-- Set what is not set yet; whoever comes second gets no row.
+INSERT INTO milestones (workspace_id, key, value, at) VALUES (:workspace_id, :key, :value, :now)
+ON CONFLICT (workspace_id, key) DO NOTHING RETURNING key;

@@ -55,3 +55,73 @@ SELECT seq, body FROM events INDEXED BY events_archived WHERE type = 'log.archiv
 DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= :until ORDER BY seq LIMIT :limit)
     AND seq < (SELECT max(seq) FROM events)
 RETURNING seq;
+
+-- name: words.insert
+INSERT INTO entry_words (rowid, words, tools) VALUES (:id, :words, :tools);
+
+-- name: words.copy
+-- Let a session's entries be found by the words of those that they are copies of.
+INSERT INTO entry_words (rowid, words, tools)
+SELECT n.id, w.words, w.tools
+FROM entries n CROSS JOIN entries o ON o.session_id = :source AND o.seq = n.seq
+    CROSS JOIN entry_words w ON w.rowid = o.id
+WHERE n.session_id = :into;
+
+-- name: words.delete
+DELETE FROM entry_words WHERE rowid = (SELECT id FROM entries WHERE session_id = :session_id AND seq = :seq);
+
+-- name: words.delete_all
+DELETE FROM entry_words WHERE rowid IN (SELECT id FROM entries WHERE session_id = :session_id);
+
+-- name: words.delete_stretch
+-- Remove the words of a stretch of all entries, also of such as are no more.
+DELETE FROM entry_words WHERE rowid > :after AND rowid <= :until;
+
+-- name: words.merge
+-- Do a piece of the work of making the index one again, without traces of what was removed.
+INSERT INTO entry_words (entry_words, rank) VALUES ('merge', :pages);
+
+-- name: words.written
+-- By how much this has grown tells whether a piece of that work was the last.
+SELECT total_changes();
+
+-- name: words.search
+-- Entries by their words, the best first; what is shown of an entry is made for those alone that are returned.
+WITH found (id, score) AS MATERIALIZED (
+    SELECT w.rowid, bm25(entry_words)
+    FROM entry_words w CROSS JOIN entries e ON e.id = w.rowid CROSS JOIN sessions s ON s.id = e.session_id
+    WHERE entry_words MATCH :query AND s.workspace_id = :workspace_id AND {filters}
+    ORDER BY 2, 1 DESC LIMIT :limit
+)
+SELECT e.session_id, e.seq, e.at, e.kind, e.role, s.agent_id, s.agent_alias, s.channel_id,
+    snippet(entry_words, -1, :open, :close, '…', 32), found.score
+FROM found CROSS JOIN entry_words w ON w.rowid = found.id CROSS JOIN entries e ON e.id = found.id
+    CROSS JOIN sessions s ON s.id = e.session_id
+WHERE entry_words MATCH :query
+ORDER BY found.score, found.id DESC;
+
+-- filter: entry_of_session
+e.session_id = :session_id
+
+-- filter: entry_of_agent
+s.agent_id = :agent_id
+
+-- filter: entry_of_channel
+s.channel_id = :channel_id
+
+-- filter: entry_since
+e.at >= :since
+
+-- filter: entry_until
+e.at < :until
+
+-- name: entry.purge
+-- Remove the entries of sessions that are purged.
+DELETE FROM entries WHERE session_id IN (SELECT value FROM json_each(:ids));
+
+-- name: words.purge
+DELETE FROM entry_words
+WHERE rowid IN (SELECT id FROM entries WHERE session_id IN (SELECT value FROM json_each(:ids)));
+
+-- name: receipt.purge
+DELETE FROM import_receipts WHERE session_id IN (SELECT value FROM json_each(:ids));

@@ -1,0 +1,57 @@
+"""The words that an entry is found by, and what a search makes of any text. Pure functions.
+
+SQLite's `unicode61` takes a run of letters for one word. Where a script has no blanks between words, each
+character is a word of its own here, set apart by zero-width blanks; a search for several looks for them side
+by side. So a name in the middle of a Chinese sentence is found, and a snippet reads as the text did.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["matching", "readable", "words_of"]
+
+_APART = "\N{ZERO WIDTH SPACE}"
+_UNSPACED = re.compile(
+    "([\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff])"
+)
+_UNSEEN = re.compile("[\0\ud800-\udfff]")  # what ends a text for SQLite, and what no UTF-8 text has
+
+
+def words_of(role: str | None, content: str, data: str | None, tools_indexed: int) -> tuple[str, str] | None:
+    """Return what an entry is found by: what was said, and what tools were given and gave, if that is wanted.
+
+    None where there is nothing to be found by.
+    """
+    is_result = role == "tool"
+    said = "" if is_result else _set_apart(content)
+    tools = _set_apart(f"{content if is_result else ''} {data or ''}".strip()) if tools_indexed else ""
+    return (said, tools) if said or tools else None
+
+
+def matching(keyword: str) -> str | None:
+    """Return a search for any word of a text, or None for a text without one; no text is a wrong one.
+
+    A word ends at a blank; what stands in it between letters, as in `docs:read`, may be anything. One that
+    ends in `*` stands for all that begin so.
+    """
+    terms = dict.fromkeys(map(_term, _UNSEEN.sub(" ", keyword).split()))
+    return " OR ".join(term for term in terms if term) or None
+
+
+def readable(text: str) -> str:
+    """Return a snippet as its text was written."""
+    return text.replace(_APART, "")
+
+
+def _term(word: str) -> str | None:
+    stem = word.rstrip("*")
+    if not stem:
+        return None
+    quoted = _set_apart(stem).replace('"', '""')
+    return f'"{quoted}"' + ("*" if word != stem else "")
+
+
+def _set_apart(text: str) -> str:
+    return _UNSPACED.sub(rf"{_APART}\1{_APART}", _UNSEEN.sub(" ", text))
