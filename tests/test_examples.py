@@ -121,6 +121,41 @@ def test_policy(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_chat_history(tmp_path: Path) -> None:
+    assert run("chat_history.py", tmp_path) == [
+        "1 user: A quiet room in 京都, please.",
+        "2 assistant: ",
+        "3 tool: Garden room, 120",
+        "4 assistant: The garden room is free.",
+        "['The [garden] room is free.', 'A quiet room in [京都], please.']",
+        "what tools were given is not found: ()",
+        "session ended: finished",
+        "5 entries, forked from the first: True",
+        "5 entries: message 5",
+        "session.expired finished",
+        "session.expired invalidated",
+        "history.deleted {'count': 5}",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_import_history(tmp_path: Path) -> None:
+    assert run("import_history.py", tmp_path) == [
+        "crab_1774260000_1.jsonl: 2 messages, by telegram:12345",
+        "  a second time: nothing to do",
+        "telegram_user123.jsonl: 1 messages, by nobody said",
+        "  a second time: nothing to do",
+        "broken.jsonl: path: line 3: role: Input should be 'user', 'assistant', 'tool' or 'system'; "
+        "nothing was imported",
+        "telegram_user123: 1 messages, live",
+        "crab_1774260000_1: 2 messages, live",
+        "carried out for crab: ['Where were we?', 'At the third lemma.']",
+        "what it did not know stays: the notes say so",
+        "mode 600",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
 def test_refresh_client(tmp_path: Path) -> None:
     assert run("refresh_client.py", tmp_path) == [
         "process 0: planner goes on",

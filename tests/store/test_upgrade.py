@@ -84,6 +84,17 @@ def test_its_log_goes_on_from_where_it_was(earlier: tuple[Path, dict[str, Any]])
     assert rows(path, "PRAGMA user_version") == [(len(migrations_of("sqlite")),)]
 
 
+def test_its_sessions_have_conversations_from_now_on(earlier: tuple[Path, dict[str, Any]]) -> None:
+    path, held = earlier
+    with opened(path) as manager:
+        lead = manager.validate(held["lead"])
+        assert manager.history.page().items == ()
+        assert (manager.history.count(lead), manager.history.load(lead)) == (0, ())
+        assert manager.history.append(lead, {"role": "user", "content": "still here"}) == 1
+        assert manager.history.search("still")[0].session_id == lead.session_id
+        assert [each.agent_id for each in manager.history.page().items] == ["planner"]
+
+
 def test_a_verifier_may_be_the_first_to_open_it(earlier: tuple[Path, dict[str, Any]]) -> None:
     path, held = earlier
     with Verifier.open(path, clock=FakeClock(START + MINUTE)) as verifier:
