@@ -251,7 +251,7 @@ def test_the_first_line_at_fault_is_named_and_nothing_is_imported(
     manager: SessionManager, session: Session, file: Path, fault: str
 ) -> None:
     bad, why = FAULTS[fault]
-    file.write_text("\n".join([GOOD] * 6 + [bad, GOOD, bad]), encoding="utf-8")
+    file.write_text("\n".join([GOOD] * 5 + ["", bad, GOOD, bad]), encoding="utf-8")
     with pytest.raises(InvalidArgument, match=f"path: line 7: .*{why}") as caught:
         manager.history.import_jsonl(session, file)
     assert "hush" not in str(caught.value)

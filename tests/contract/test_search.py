@@ -169,6 +169,17 @@ def test_what_is_no_longer_there_is_not_found(manager: SessionManager, session: 
     assert found(manager, "alpha delta") == []
 
 
+@pytest.mark.parametrize("verb", ["clear", "delete"])
+def test_what_is_removed_leaves_no_row_behind(tmp_path: Path, verb: str) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    with open_manager(path) as manager:
+        session = manager.create("a", scopes="x")
+        say(manager, session, "alpha", "beta")
+        getattr(manager.history, verb)(session)
+    for table in ("entries", "entry_words", "import_receipts"):
+        assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
 def test_the_index_is_made_anew_from_the_entries(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "data" / "clawguard.db"
     with open_manager(path, clock=clock) as manager:
