@@ -22,6 +22,7 @@ _DEEPEST = 64
 _LONGEST_KEYWORD = 4_096
 _MAX_LIMIT = 1_000
 _COLUMNS = {"role", "kind", "auto_injected"}
+_PLAIN = _COLUMNS | {"content"}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -105,11 +106,13 @@ def encode(message: Message, *, at: int, index_tools: bool = False, argument: st
 
     Raises InvalidArgument for what is no JSON, over 16 MiB, 64 levels deep, or no Unicode text.
     """
-    rest = message.model_dump(exclude=_COLUMNS, exclude_defaults=True)
-    if isinstance(message.content, str):
-        rest.pop("content", None)
-    else:
-        rest["content"] = message.content
+    rest: dict[str, Any] = {}
+    if not (message.model_fields_set <= _PLAIN and isinstance(message.content, str)):
+        rest = message.model_dump(exclude=_COLUMNS, exclude_defaults=True)
+        if isinstance(message.content, str):
+            rest.pop("content", None)
+        else:
+            rest["content"] = message.content
     data = check_json(rest, argument=argument, longest=_LONGEST, deepest=_DEEPEST) if rest else None
     content = message.text
     try:

@@ -24,6 +24,26 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "clawguard.db"
 
 
+def test_a_conversation_is_held_awaited(path: Path, tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with AsyncSessionManager.open(path) as manager:
+            history, hello = manager.history, {"role": "user", "content": "hello"}
+            one, other = [await manager.create(each, scopes="x") for each in "ab"]
+            said = await asyncio.gather(*(history.append(one, hello) for _ in range(5)))
+            assert sorted(said) == [1, 2, 3, 4, 5]
+            assert await history.export_jsonl(one, tmp_path / "talk.jsonl") == 5
+            assert (await history.import_jsonl(other, tmp_path / "talk.jsonl")).count == 5
+            assert len(await history.search("hello")) == 10
+            assert [entry.seq for entry in await history.tail(other, 2)] == [4, 5]
+            assert await history.count(one) == 5
+            assert await history.milestones.set_once("welcome", "yes")
+            assert await history.delete(one)
+            with pytest.raises(SessionEnded):
+                await history.append(one, hello)
+
+    asyncio.run(talk())
+
+
 def test_a_session_lives_and_ends_awaited(path: Path) -> None:
     async def life() -> None:
         async with AsyncSessionManager.open(path) as manager, AsyncVerifier.open(path) as verifier:
