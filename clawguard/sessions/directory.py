@@ -17,12 +17,13 @@ from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.pages import cursor_of, digest_of, position_of
 from clawguard.sessions.references import SessionRef, find_id
-from clawguard.store import Store
+from clawguard.store import Row, Store
 
 __all__ = ["Directory"]
 
 _MAX_LIMIT = 1_000
 _BATCH = 500
+_ENTRIES = 10_000  # of their conversations that one batch removes, or a single session's
 _AFTER_ALL = "g"  # sorts behind every id
 _FILTERS = ("agent_id", "subject", "role", "state", "channel_id", "room_id", "sender_id", "parent_id")
 
@@ -138,13 +139,14 @@ class Directory:
         total, below = 0, _AFTER_ALL
         while True:
             params = {"below": below, "workspace_id": workspace, "before": before, "limit": _BATCH}
-            ids = [row[0] for row in self._store.read("session.purgeable", **params)]
-            total += len(ids) if dry_run or not ids else self._delete(ids, workspace, who)
+            rows = self._store.read("session.purgeable", **params)
+            for ids in _batches(rows):
+                total += len(ids) if dry_run else self._delete(ids, workspace, who)
             if progress is not None:
                 progress(total)
-            if len(ids) < _BATCH:
+            if len(rows) < _BATCH:
                 return total
-            below = ids[-1]
+            below = rows[-1][0]
 
     def _delete(self, ids: list[str], workspace_id: str, actor: str) -> int:
         with self._change(durable=True) as change:
@@ -162,6 +164,20 @@ class Directory:
         if not rows:
             raise SessionNotFound(session_id)
         return tuple(Session.from_tuple(row) for row in rows)
+
+
+def _batches(rows: list[Row]) -> Iterator[list[str]]:
+    """Share ids out so that no batch has too many entries to remove in one transaction."""
+    batch: list[str] = []
+    held = 0
+    for session_id, entries in rows:
+        if batch and held + entries > _ENTRIES:
+            yield batch
+            batch, held = [], 0
+        batch.append(session_id)
+        held += entries
+    if batch:
+        yield batch
 
 
 def _workspace(workspace_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "Searched"]
 
 _MAX_LIMIT = 1_000
+_POSITION = re.compile(r"([0-9]{1,18}) (\S{1,255})", re.ASCII)
 _BATCH = 500
 _HOLD = SECOND // 50  # what one batch of conversations removed may take of the write lock, before its commit
 _FILTERS = ("agent_id", "subject", "channel_id", "room_id", "sender_id", "state")
@@ -114,8 +116,10 @@ class History(Conversations):
         params |= _checked(filters)
         digest, names = digest_of("history", params), tuple(filters)
         if cursor is not None:
-            activity, _, session_id = position_of(cursor, digest).partition(" ")
-            params |= {"cursor_activity": int(activity), "cursor_id": session_id}
+            found = _POSITION.fullmatch(position_of(cursor, digest))
+            if found is None:
+                raise InvalidArgument("cursor", "is malformed")
+            params |= {"cursor_activity": int(found[1]), "cursor_id": found[2]}
             names += ("below_activity",)
         rows = self._store.read("conversation.page", names, limit=limit + 1, **params)
         items = tuple(map(SessionMetadata.of, rows[:limit]))

@@ -10,6 +10,7 @@ import pytest
 
 from clawguard import InvalidArgument, Session, SessionEnded, SessionManager, SessionNotFound
 from clawguard.history.messages import Message
+from clawguard.sessions.pages import cursor_of, digest_of
 from tests.clocks import FakeClock
 from tests.openers import rows
 
@@ -464,7 +465,30 @@ def test_purging_a_tombstone_removes_what_was_said_in_it(
         assert rows(Path(url), "SELECT count(*) FROM entry_words") == [(1,)]
 
 
+def test_a_purge_removes_so_many_entries_at_once_and_no_more(
+    manager: SessionManager, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clawguard.sessions.directory._ENTRIES", 3)
+    for length in (1, 2, 5, 0, 1):
+        clock.advance(1)
+        session = manager.create("a", scopes="x")
+        say(manager, session, *("a" for _ in range(length)))
+        manager.end(session)
+    clock.advance(7_200)
+    assert manager.sessions.purge(3_600, dry_run=True) == 5
+    assert manager.sessions.purge(3_600) == 5
+    told = manager.events.read(types="session.purged")
+    assert [each.data["count"] for each in told] == [2, 1, 2]
+
+
 # bad input
+
+
+@pytest.mark.parametrize("position", ["", "a b", "1", "1 ", "-1 x", "1" * 30 + " x", "١ x"])
+def test_a_cursor_that_was_made_up_is_refused(manager: SessionManager, position: str) -> None:
+    digest = digest_of("history", {"workspace_id": "default"})
+    with pytest.raises(InvalidArgument, match="cursor"):
+        manager.history.page(cursor=cursor_of(position, digest))
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, True, "5", None, 2**60])

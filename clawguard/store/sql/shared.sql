@@ -406,8 +406,9 @@ WITH RECURSIVE line (ancestor_id, next_id) AS (
 SELECT {session_columns} FROM sessions WHERE id IN (SELECT ancestor_id FROM line) ORDER BY depth;
 
 -- name: session.purgeable
--- The next batch of tombstones in trees that ended before a moment, children before their parents.
-SELECT id FROM sessions s
+-- The next batch of tombstones in trees that ended before a moment, children before their parents, and how much they
+-- hold.
+SELECT id, entry_count FROM sessions s
 WHERE id < :below AND workspace_id = :workspace_id AND ended_at IS NOT NULL
     AND EXISTS (SELECT 1 FROM sessions r WHERE r.id = s.root_id AND r.ended_at < :before)
 ORDER BY id DESC LIMIT :limit;
