@@ -12,11 +12,12 @@ import re
 __all__ = ["matching", "readable", "words_of"]
 
 _APART = "\N{ZERO WIDTH SPACE}"
-_UNSPACED = re.compile(
+# Texts and no compiled patterns, whose making would fall to every import; `re` keeps them once they are used.
+_UNSPACED = (
     "([\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff])"
 )
-_UNSEEN = re.compile("[\0\ud800-\udfff]")  # what ends a text for SQLite, and what no UTF-8 text has
+_UNSEEN = "[\0\ud800-\udfff]"  # what ends a text for SQLite, and what no UTF-8 text has
 
 
 def words_of(role: str | None, content: str, data: str | None, tools_indexed: int) -> tuple[str, str] | None:
@@ -36,7 +37,7 @@ def matching(keyword: str) -> str | None:
     A word ends at a blank; what stands in it between letters, as in `docs:read`, may be anything. One that
     ends in `*` stands for all that begin so.
     """
-    terms = dict.fromkeys(map(_term, _UNSEEN.sub(" ", keyword).split()))
+    terms = dict.fromkeys(map(_term, re.sub(_UNSEEN, " ", keyword).split()))
     return " OR ".join(term for term in terms if term) or None
 
 
@@ -54,4 +55,4 @@ def _term(word: str) -> str | None:
 
 
 def _set_apart(text: str) -> str:
-    return _UNSPACED.sub(rf"{_APART}\1{_APART}", _UNSEEN.sub(" ", text))
+    return re.sub(_UNSPACED, rf"{_APART}\1{_APART}", re.sub(_UNSEEN, " ", text))

@@ -14,7 +14,6 @@ from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
 from clawguard.history.records import Hit, Imported, SessionMetadata
 from clawguard.history.words import matching, readable, words_of
-from clawguard.history.wrap_up import WrapUp, summarize
 from clawguard.models import Page, Session
 from clawguard.sessions.change import Change, about
 from clawguard.sessions.conversations import MOST, Conversations, grow, tell
@@ -27,11 +26,12 @@ from clawguard.sessions.references import SessionRef, session_id_of
 
 if TYPE_CHECKING:
     from clawguard.history.messages import SessionQuery
+    from clawguard.history.wrap_up import WrapUp
 
 __all__ = ["History", "Searched"]
 
 _MAX_LIMIT = 1_000
-_POSITION = re.compile(r"([0-9]{1,18}) (\S{1,255})", re.ASCII)
+_POSITION = r"([0-9]{1,18}) (\S{1,255})"
 _BATCH = 500
 _HOLD = SECOND // 50  # what one batch of conversations removed may take of the write lock, before its commit
 _FILTERS = ("agent_id", "subject", "channel_id", "room_id", "sender_id", "state")
@@ -116,7 +116,7 @@ class History(Conversations):
         params |= _checked(filters)
         digest, names = digest_of("history", params), tuple(filters)
         if cursor is not None:
-            found = _POSITION.fullmatch(position_of(cursor, digest))
+            found = re.fullmatch(_POSITION, position_of(cursor, digest))
             if found is None:
                 raise InvalidArgument("cursor", "is malformed")
             params |= {"cursor_activity": int(found[1]), "cursor_id": found[2]}
@@ -196,6 +196,8 @@ class History(Conversations):
 
     def wrap_up(self, session: SessionRef, *, workspace_id: str | None = None) -> WrapUp:
         """Sum a conversation up: how long, how many entries of each kind, first question, tools."""
+        from clawguard.history.wrap_up import summarize
+
         metadata = self._known(session, workspace_id)
         entries = transcript.walk(self._store, metadata.session_id, until=metadata.message_count)
         return summarize(metadata, entries)
