@@ -11,14 +11,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from clawguard.checks import check_text
-from clawguard.errors import ClawguardError, InvalidArgument, NoSession
+from clawguard.errors import InvalidArgument, NoSession
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
+from clawguard.sessions.watching import Watch
 
 __all__ = ["Use", "Validator", "bound_actor", "bound_session_id", "current_session", "requires", "who_acts"]
-
-_WATCH_EVERY = 0.25
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,7 +128,6 @@ class Use:
         self._finish = finish
         self._resets: list[Token[_Binding | None]] = []
         self._context: SessionContext | None = None
-        self._refusal: ClawguardError | None = None
 
     def __enter__(self) -> SessionContext:
         return self._bind(self._validate())
@@ -152,34 +150,18 @@ class Use:
     async def __aenter__(self) -> SessionContext:
         is_written = self._proof is not None  # a write may wait, and must not hold up the loop
         context = self._bind(await asyncio.to_thread(self._validate) if is_written else self._validate())
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task else 0
-        self._watcher = asyncio.create_task(self._watch(context))
+        self._watch = Watch(lambda: self._validator.recheck(context))
         return context
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._watch.stop()
         self._unbind()
-        if self._refusal is not None and self._task is not None:
-            mine = self._task.uncancel() <= self._cancelling
-            if kind is None or (issubclass(kind, asyncio.CancelledError) and mine):
-                raise self._refusal from None
+        self._watch.settle(kind)
         if self._finish is not None and self._context is not None:
             await asyncio.to_thread(self._finish, self._context)
 
     def _unbind(self) -> None:
         if self._resets:
             _bound.reset(self._resets.pop())
-
-    async def _watch(self, context: SessionContext) -> None:
-        """Read the row again and again; a store that does not answer refuses as an end does."""
-        while self._refusal is None:
-            await asyncio.sleep(_WATCH_EVERY)
-            try:
-                self._validator.recheck(context)
-            except ClawguardError as refusal:
-                self._refusal = refusal
-                if self._task is not None:
-                    self._task.cancel()

@@ -1,0 +1,45 @@
+"""Watching: an async block is cancelled when what it stands on is gone, and its end says why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from clawguard.errors import ClawguardError
+
+__all__ = ["Watch"]
+
+_LOOK_EVERY = 0.25
+
+
+class Watch:
+    """Look again and again whether the block of this task may go on; `look` takes microseconds, or raises."""
+
+    def __init__(self, look: Callable[[], object]) -> None:
+        self.refusal: ClawguardError | None = None
+        self._look = look
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
+        self._watcher = asyncio.create_task(self._run())
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._watcher.cancel()
+
+    def settle(self, kind: type[BaseException] | None) -> None:
+        """Raise the refusal, where it is what ended the block or where nothing else did."""
+        if self.refusal is not None and self._task is not None:
+            mine = self._task.uncancel() <= self._cancelling
+            if kind is None or (issubclass(kind, asyncio.CancelledError) and mine):
+                raise self.refusal from None
+
+    async def _run(self) -> None:
+        """Look until there is a refusal; a store that does not answer refuses too."""
+        while self.refusal is None:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                self._look()
+            except ClawguardError as refusal:
+                self.refusal = refusal
+                if self._task is not None:
+                    self._task.cancel()
