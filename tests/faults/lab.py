@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from clawguard import SessionManager
+from clawguard import SessionManager, StoreBusy
 from clawguard.store.sqlite import SQLiteStore
 from clawguard.store.writer_queue import WriterQueue
 
@@ -127,6 +127,20 @@ def founded(path: Path) -> Path:
     """Make a database, so that processes may meet at it; nothing of it stays open here."""
     SessionManager.open(path, sweep_every=None).close()
     return path
+
+
+def stop_outside_a_write(worker: Worker, path: Path) -> None:
+    """Halt a process, but not with the write lock in its hands: then everybody waits, as for any writer."""
+    with SessionManager.open(path, sweep_every=None, lock_timeout=1) as manager:
+        while True:
+            worker.stop()
+            try:
+                manager.create("prober", scopes="a")
+            except StoreBusy:
+                worker.go_on()
+                time.sleep(0.05)
+            else:
+                return
 
 
 class Board:

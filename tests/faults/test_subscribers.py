@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from clawguard import Event, SessionManager, StoreBusy, Verifier
-from tests.faults.lab import PATIENCE, Worker, assert_whole, crew, founded, report, rows, sizes
+from clawguard import Event, SessionManager, Verifier
+from tests.faults.lab import (
+    PATIENCE,
+    assert_whole,
+    crew,
+    founded,
+    report,
+    rows,
+    sizes,
+    stop_outside_a_write,
+)
 
 LEASE = 0.3
 
@@ -53,20 +62,6 @@ def wait_until_beyond(path: Path, seq: int) -> None:
 def standing(path: Path) -> list[object]:
     """Return the subscriber's row and the last event's number, for whoever looks into a failure."""
     return [*rows(path, "SELECT * FROM event_cursors"), *rows(path, "SELECT max(seq) FROM events")]
-
-
-def stop_outside_a_write(worker: Worker, path: Path) -> None:
-    """Halt a process, but not with the write lock in its hands: then everybody waits, as for any writer."""
-    with SessionManager.open(path, sweep_every=None, lock_timeout=1) as manager:
-        while True:
-            worker.stop()
-            try:
-                manager.create("agent", scopes="a")
-            except StoreBusy:
-                worker.go_on()
-                time.sleep(0.05)
-            else:
-                return
 
 
 @pytest.mark.timeout(900)
