@@ -13,6 +13,9 @@ ClawguardError
 ├── SessionNotFound              no such session
 ├── KeyInUse                     a live session holds the key: session_id
 ├── LimitReached                 the agent has as many live sessions as it may: limit
+├── TurnQueueFull                as many wait for the session's turn as may: session_id, queue
+├── TurnTimeout                  the session's turn was not had in time: session_id
+├── TurnLost                     the turn is another's by now, or nobody's: session_id, turn_id
 ├── InvalidArgument              (also a ValueError) which argument and why
 │   └── EventsArchived           asked for events that are in an archive by now: until
 ├── ConfigError                  files, keys or settings are not as they must be
@@ -55,6 +58,9 @@ __all__ = [
     "StoreUnavailable",
     "StoreUpgraded",
     "TokenSuperseded",
+    "TurnLost",
+    "TurnQueueFull",
+    "TurnTimeout",
 ]
 
 
@@ -230,6 +236,50 @@ class LimitReached(ClawguardError):
         super().__init__(f"{agent_id} has {limit} live sessions, as many as it may", hint="end one first")
         self.agent_id = agent_id
         self.limit = limit
+
+
+class TurnQueueFull(ClawguardError):
+    """Refuse at once to wait for a session's turn: as many as may wait already. Nothing was changed."""
+
+    code = "turn_queue_full"
+
+    def __init__(self, session_id: str, queue: int) -> None:
+        super().__init__(
+            f"the turn of session {session_id} is taken, and no more than {queue} may wait for it",
+            hint="ask again later, or with a larger queue",
+        )
+        self.session_id = session_id
+        self.queue = queue
+
+
+class TurnTimeout(ClawguardError):
+    """Report that a session's turn was waited for in vain. Nothing was changed, and nobody waits any more."""
+
+    code = "turn_timeout"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"the turn of session {session_id} was not had in time",
+            hint="activity.stuck() tells of a turn that does not end",
+        )
+        self.session_id = session_id
+
+
+class TurnLost(ClawguardError):
+    """Tell a holder that its turn is over before its block is: another may be at work on the session.
+
+    It was silent for longer than its lease, or somebody set the session's state by hand, or the process is a
+    forked child, which holds nothing.
+    """
+
+    code = "turn_lost"
+
+    def __init__(self, session_id: str, turn_id: str) -> None:
+        super().__init__(
+            f"the turn {turn_id} of session {session_id} was lost", hint="do nothing more in its name"
+        )
+        self.session_id = session_id
+        self.turn_id = turn_id
 
 
 class InvalidArgument(ClawguardError, ValueError):

@@ -30,6 +30,9 @@ from clawguard.errors import (
     StoreBusy,
     StoreUnavailable,
     TokenSuperseded,
+    TurnLost,
+    TurnQueueFull,
+    TurnTimeout,
 )
 
 CLASSES = [getattr(errors, name) for name in errors.__all__]
@@ -51,6 +54,9 @@ EXAMPLES: list[ClawguardError] = [
     EventRefused("answered 410"),
     ReceiverFailed("answered 500"),
     ReceiverUnavailable("does not answer"),
+    TurnQueueFull("0190", 8),
+    TurnTimeout("0190"),
+    TurnLost("0190", "0191"),
 ]
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from clawguard import AsyncSessionManager, AsyncVerifier, SessionManager, Verifier
 from clawguard.events.subscribers import Subscribers
+from clawguard.sessions.activity import Activity
 from clawguard.sessions.aio_parts import (
+    AsyncActivity,
     AsyncAgents,
     AsyncHistory,
     AsyncKeys,
@@ -26,11 +28,12 @@ PAIRS = [
     (Keys, AsyncKeys),
     (Agents, AsyncAgents),
     (Subscribers, AsyncSubscribers),
+    (Activity, AsyncActivity),
     (History, AsyncHistory),
     (Milestones, AsyncMilestones),
 ]
 INSTANCE_ATTRIBUTES = {"sessions", "activity", "history", "keys", "agents", "subscribers"}
-PLAIN_IN_BOTH = {"on", "off", "use", "open"}
+PLAIN_IN_BOTH = {"on", "off", "use", "open", "turn"}
 
 
 def public(kind: type) -> set[str]:

@@ -138,7 +138,7 @@ class AuditLog(ProvenLog):
             with suppress(OSError):
                 path.unlink()
             raise
-        self.after_commit()
+        self.after_commit(writer.written)
 
     def _remove(self, until: int) -> None:
         """Remove the entries up to a cut whose event stands, in batches.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from clawguard.checks import check_text, is_integer
 from clawguard.clock import SECOND, Duration, IdFactory, microseconds
 from clawguard.errors import ClockError, EventsArchived, InvalidArgument, StoreUnavailable, StoreUpgraded
+from clawguard.events.alerts import Alerts
 from clawguard.events.archives import cut_of
 from clawguard.events.chain import Place, canonical, genesis, link
 from clawguard.events.entries import Entry
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter", "check_page"]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 CLOCK_TOLERANCE = 5 * SECOND
 _MAX_LIMIT = 1_000
 
@@ -91,9 +92,10 @@ class EventLog:
     def _begin_anew(self) -> None:
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
+        self.alerts = Alerts()
 
     def after_fork(self) -> None:
-        """Make the lock anew in a forked child: a thread of the parent may have held it."""
+        """Make the locks anew in a forked child: a thread of the parent may have held them."""
         self._begin_anew()
 
     def writer(self, tx: Transaction, *, now: int) -> LogWriter:
@@ -111,11 +113,12 @@ class EventLog:
         if written and self._bus.wanted:
             self._bus.queue(written)
 
-    def after_commit(self) -> None:
-        """Have what is queued delivered, and wake whoever follows; no lock is held here."""
+    def after_commit(self, written: list[Entry]) -> None:
+        """Have what is queued delivered, and wake whoever follows or waits; no lock is held here."""
         self._bus.deliver()
         with self._lock:
             self._news.notify_all()
+        self.alerts.sound(written)
 
     def last(self) -> tuple[int, int]:
         """Return the last entry's number and time (microseconds); zeros for an empty log."""

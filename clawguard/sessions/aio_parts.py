@@ -8,7 +8,7 @@ from typing import Any
 from clawguard.events.subscribers import Subscribers
 from clawguard.models import Session
 from clawguard.sessions.activity import Activity
-from clawguard.sessions.awaiting import hop, inline
+from clawguard.sessions.awaiting import direct, hop, inline
 from clawguard.sessions.directory import Directory
 from clawguard.sessions.history import History
 from clawguard.sessions.keys import Keys
@@ -102,6 +102,7 @@ class AsyncActivity:
     set_metadata = hop(Activity.set_metadata)
     set_routing = hop(Activity.set_routing)
     set_state = hop(Activity.set_state)
+    turn = direct(Activity.turn)
     running = hop(Activity.running)
     stuck = hop(Activity.stuck)
 

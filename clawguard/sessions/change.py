@@ -88,7 +88,7 @@ class Change:
     ) -> None:
         self._transaction.__exit__(kind, error, trace)
         if kind is None and self.writer.written:
-            self._log.after_commit()
+            self._log.after_commit(self.writer.written)
             _log_ends(self.writer.written)
 
     def one(self, name: str, /, **params: Any) -> Row | None:

@@ -153,6 +153,7 @@ class Directory:
             count = len(change.tx.run("session.delete", ids=json.dumps(ids)))
             change.tx.run("refresh.delete", ids=json.dumps(ids))
             transcript.purge(change.tx, json.dumps(ids))
+            change.tx.run("turn.delete", ids=json.dumps(ids))
             if count:
                 whose = {"workspace_id": workspace_id, "actor": actor}
                 change.writer.append("session.purged", **whose, data={"count": count})

@@ -50,7 +50,7 @@ class SessionManager(Validation):
         self._refreshing = Refreshing(parts)
         self._endings = parts.endings
         self.sessions = Directory(parts.store, parts.change, clock=parts.clock)
-        self.activity = Activity(parts.store, parts.change, endings=self._endings, clock=parts.clock)
+        self.activity = Activity(parts)
         self.history = History(parts)
         self.keys = Keys(parts, self._switches)
         self.agents = Agents(parts, self._switches)

@@ -23,6 +23,7 @@ from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
+from clawguard.sessions.heartbeat import Heartbeat
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
 from clawguard.sessions.log_key import ensure_log_key, insert_log_key, load_log_key
@@ -54,6 +55,7 @@ class Parts(NamedTuple):
     recorder: Recorder
     endings: Endings
     servers: Servers
+    heartbeat: Heartbeat
 
     def change(self, *, durable: bool) -> Change:
         """Return the context manager for one use case's transaction."""
@@ -67,6 +69,7 @@ class Parts(NamedTuple):
             steps.callback(self.log.close)
             steps.callback(self._write_last)
             steps.callback(self.servers.close)
+            steps.callback(self.heartbeat.close)
 
     def _write_last(self) -> None:
         """Write what was gathered, the failures of the last receivers too."""
@@ -172,6 +175,7 @@ def _assemble(
         recorder=recorder,
         endings=Endings(store, change, clock=clock, new_id=new_id),
         servers=Servers(Bench(store, log, bus, change, clock), new_id=new_id),
+        heartbeat=Heartbeat(change),
     )
 
 

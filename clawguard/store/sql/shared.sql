@@ -343,11 +343,40 @@ WHERE ended_at IS NULL AND state = 'running' AND due_at > :now AND workspace_id 
 ORDER BY turn_started_at DESC, id DESC;
 
 -- name: session.stuck
--- Live sessions whose turn has been under way since before a moment, the oldest first.
-SELECT {session_columns} FROM sessions
+-- Live sessions whose turn has been under way since before a moment, or whose holder is silent; the oldest first.
+SELECT {session_columns} FROM sessions s
 WHERE ended_at IS NULL AND state = 'running' AND due_at > :now AND workspace_id = :workspace_id
-    AND turn_started_at < :before
+    AND (turn_started_at < :before OR EXISTS (
+        SELECT 1 FROM turns t WHERE t.session_id = s.id AND t.began_at IS NOT NULL
+            AND (t.lease_until <= :now OR t.lease_until - t.leased_for > :now + :tolerance)))
 ORDER BY turn_started_at, id;
+
+-- name: turn.queue
+-- Who stands in the queue for a session's turn, the first first.
+SELECT number, turn_id, began_at, lease_until, leased_for FROM turns WHERE session_id = :session_id ORDER BY number;
+
+-- name: turn.standing
+-- Where a session's own end stands, and whether a ticket of it still counts.
+SELECT s.cause, s.reason, s.due_at, s.due_cause, t.number
+FROM sessions s LEFT JOIN turns t ON t.number = :number WHERE s.id = :session_id;
+
+-- name: turn.stand
+-- Take the next ticket; one that has begun is the turn itself.
+INSERT INTO turns (session_id, turn_id, began_at, lease_until, leased_for)
+VALUES (:session_id, :turn_id, :began_at, :until, :length) RETURNING number;
+
+-- name: turn.begin
+UPDATE turns SET began_at = :now WHERE number = :number;
+
+-- name: turn.renew
+UPDATE turns SET lease_until = :until, leased_for = :length WHERE number = :number RETURNING number;
+
+-- name: turn.drop
+DELETE FROM turns WHERE number = :number RETURNING number;
+
+-- name: turn.delete
+-- Remove what those left who died at work on sessions that are purged.
+DELETE FROM turns WHERE session_id IN (SELECT value FROM json_each(:ids));
 
 -- name: session.page
 -- Newest first: ids sort as creation times do.

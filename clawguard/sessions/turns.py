@@ -1,0 +1,244 @@
+"""Turns: one block at a time works on a session, over all threads, tasks and processes; the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from clawguard.clock import SECOND, Clock
+from clawguard.errors import ClawguardError, InvalidArgument, TurnLost, TurnTimeout
+from clawguard.events.log import EventLog
+from clawguard.models import Session
+from clawguard.sessions.heartbeat import Heartbeat
+from clawguard.sessions.tickets import Tickets, Wish
+from clawguard.sessions.watching import Watch
+
+__all__ = ["Turn", "TurnDesk"]
+
+_logger = logging.getLogger("clawguard.sessions")
+
+# What other processes commit wakes nobody here. The longer somebody has waited, the less often it looks: so
+# short turns follow each other quickly, and long ones are not asked about all the time.
+_PATIENCE = 20
+_SHORTEST_REST, _LONGEST_REST = 0.005, 0.25  # seconds
+_BEATS = 3  # in one lease of whoever waits
+
+
+class TurnDesk(NamedTuple):
+    """Hold what turns are taken with."""
+
+    tickets: Tickets
+    heartbeat: Heartbeat
+    log: EventLog
+    clock: Clock
+
+
+class Turn:
+    """Hold a session's turn for a block; a context manager, plain and async, to be entered once.
+
+    `id` is the turn's id, `session` the session as it was when the turn began. `number` grows from turn to
+    turn: what refuses a smaller number than it has seen is safe from whoever lost its turn.
+    """
+
+    def __init__(self, desk: TurnDesk, wish: Wish) -> None:
+        self.id = wish.turn_id
+        self._desk = desk
+        self._wish = wish
+        self._entered = False
+        self._number: int | None = None
+        self._session: Session | None = None
+        self._pid = 0
+        self._since = 0
+        self._renew_at = 0
+
+    def __repr__(self) -> str:
+        return f"Turn({self.id!r})"
+
+    @property
+    def number(self) -> int:
+        """Which ticket this is: larger than those of all turns of the session before."""
+        if self._number is None:
+            raise _not_entered()
+        return self._number
+
+    @property
+    def session(self) -> Session:
+        """The session as it was when the turn began."""
+        if self._session is None:
+            raise _not_entered()
+        return self._session
+
+    @property
+    def lease(self) -> int:
+        """For how long a silent holder keeps the turn, in microseconds."""
+        return self._wish.lease
+
+    def check(self) -> None:
+        """Raise TurnLost where the turn is no longer held, SessionEnded where the session is over.
+
+        It reads the row, so that whoever was stopped learns of it before going on.
+        """
+        number = self.number
+        if self._is_inherited():
+            raise self._lost()
+        self._desk.tickets.check(self._wish, number)
+
+    def __enter__(self) -> Self:
+        self._enter()
+        bell: SimpleQueue[None] = SimpleQueue()
+        try:
+            with self._desk.log.alerts.waking(self._wish.session_id, partial(_ring, bell)):
+                while not (self._is_worth_it() and self._stand()):
+                    self._check_time()
+                    with suppress(Empty):
+                        bell.get(timeout=self._rest())
+            self._desk.heartbeat.keep(self)
+        except BaseException:
+            self._withdraw()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._answer(kind, self._leave(kind))
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        bell, loop = asyncio.Event(), asyncio.get_running_loop()
+        try:
+            with self._desk.log.alerts.waking(self._wish.session_id, partial(_ring_on, loop, bell)):
+                while not (self._is_worth_it() and await self._stand_on(loop)):
+                    self._check_time()
+                    await _heard(bell, self._rest())
+            self._desk.heartbeat.keep(self)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self._withdraw))
+            raise
+        self._watch = Watch(self.check)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.stop()
+        if self._watch.refusal is not None:
+            with suppress(asyncio.CancelledError):  # the refusal's own cancel may still be on its way
+                await asyncio.sleep(0)
+        try:
+            held = await asyncio.shield(asyncio.to_thread(self._leave, kind))
+        finally:
+            self._watch.settle(kind)
+        self._answer(kind, held)
+
+    def _enter(self) -> None:
+        if self._entered:
+            raise InvalidArgument("turn", "was entered before", hint="call activity.turn() for each block")
+        self._entered = True
+        self._pid = os.getpid()
+        self._since = self._desk.clock.elapsed()
+
+    def _is_worth_it(self) -> bool:
+        """Look whether to write: for the turn, for a longer lease, for whatever there is to be told."""
+        return (
+            self._number is None
+            or self._desk.clock.elapsed() >= self._renew_at
+            or self._desk.tickets.may_begin(self._wish, self._number)
+        )
+
+    def _stand(self) -> bool:
+        """Begin the turn if it is ours by now; else keep the ticket."""
+        self._renew_at = self._desk.clock.elapsed() + self.lease // _BEATS
+        stand = self._desk.tickets.stand(self._wish, self._number)
+        self._number, self._session = stand.number, stand.session
+        return stand.session is not None
+
+    async def _stand_on(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Do so in a worker thread, to its end even when cancelled."""
+        work = loop.run_in_executor(None, partial(copy_context().run, self._stand))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.shield(_finished(work))  # so that what it brought can be given back
+            raise
+
+    def _check_time(self) -> None:
+        if self._wish.timeout is not None and self._waited() >= self._wish.timeout:
+            raise TurnTimeout(self._wish.session_id)
+
+    def _waited(self) -> int:
+        return self._desk.clock.elapsed() - self._since
+
+    def _rest(self) -> float:
+        """Return how long (seconds) to wait before the next look."""
+        return min(_LONGEST_REST, max(_SHORTEST_REST, self._waited() / SECOND / _PATIENCE))
+
+    def _withdraw(self) -> None:
+        """Leave the queue, or a turn that begins too late; whoever is next may go on at once."""
+        self._desk.heartbeat.let_go(self)
+        with suppress(ClawguardError):  # else the lease ends by itself
+            if self._session is not None:
+                self._desk.tickets.leave(self._wish, self.number, failed=False)
+            elif self._number is not None:
+                self._desk.tickets.withdraw(self._number)
+                self._desk.log.alerts.wake(self._wish.session_id)
+
+    def _leave(self, kind: type[BaseException] | None) -> bool:
+        """Give the turn back; False where it had been lost."""
+        self._desk.heartbeat.let_go(self)
+        if self._is_inherited():
+            return False
+        try:
+            return self._desk.tickets.leave(self._wish, self.number, failed=kind is not None)
+        except ClawguardError as error:
+            if kind is None:
+                raise
+            _logger.error("the turn %s was not given back and ends with its lease: %s", self.id, error)
+            return True
+
+    def _answer(self, kind: type[BaseException] | None, held: bool) -> None:
+        """Tell whoever leaves that the turn was lost; what the block raised is not hidden by that."""
+        if not held and kind is None:
+            raise self._lost()
+        if not held:
+            _logger.warning("the turn %s was lost before its block failed", self.id)
+
+    def _is_inherited(self) -> bool:
+        return os.getpid() != self._pid
+
+    def _lost(self) -> TurnLost:
+        return TurnLost(self._wish.session_id, self.id)
+
+
+def _not_entered() -> InvalidArgument:
+    return InvalidArgument("turn", "has not begun", hint="use it as `with manager.activity.turn(session):`")
+
+
+def _ring(bell: SimpleQueue[None]) -> None:
+    if bell.empty():
+        bell.put(None)
+
+
+def _ring_on(loop: asyncio.AbstractEventLoop, bell: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop was closed
+        loop.call_soon_threadsafe(bell.set)
+
+
+async def _heard(bell: asyncio.Event, rest: float) -> None:
+    """Wait until it is rung, or it is time to look again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(rest):
+            await bell.wait()
+    bell.clear()
+
+
+async def _finished(work: asyncio.Future[bool]) -> None:
+    with suppress(ClawguardError):
+        await work
