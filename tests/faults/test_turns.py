@@ -80,6 +80,7 @@ def take(turn: Turn, witness: Witness, chance: random.Random) -> None:
             witness.hear("asks", turn)
             turn.check()
             witness.hear("passed", turn)
+        time.sleep(chance.uniform(0, 0.008))
         witness.hear("leaves", turn)
     witness.hear("left", turn)
 
