@@ -129,9 +129,6 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._watch.stop()
-        if self._watch.refusal is not None:
-            with suppress(asyncio.CancelledError):  # the refusal's own cancel may still be on its way
-                await asyncio.sleep(0)
         try:
             held = await asyncio.shield(asyncio.to_thread(self._leave, kind))
         finally:

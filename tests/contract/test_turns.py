@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -291,6 +292,31 @@ def test_a_turn_that_goes_on_for_many_leases_is_kept(
             wait_until(lambda now=now: tickets(manager, made)[0][3] >= now + 300_000)  # type: ignore[misc]
         turn.check()
         assert became == []
+
+
+def test_who_waits_keeps_its_ticket_for_many_leases(
+    manager: SessionManager, clock: FakeClock, made: Session, waiting: Waiting
+) -> None:
+    with manager.activity.turn(made, lease=3_600):
+        became = waiting(made)
+        [_, (number, *_)] = tickets(manager, made)
+        for _ in range(5):
+            clock.advance(LEASE - 1)
+            now = clock.now()
+            wait_until(lambda now=now: tickets(manager, made)[1][3] > now + 1_000_000)  # type: ignore[misc]
+        assert [ticket[0] for ticket in tickets(manager, made)[1:]] == [number]
+        assert became == []
+
+
+def test_a_short_lease_is_renewed_beside_a_long_one(
+    manager: SessionManager, clock: FakeClock, made: Session
+) -> None:
+    other = manager.create("b", scopes="x")
+    with manager.activity.turn(made, lease=3_600):
+        wait_until(lambda: manager._parts.heartbeat._sleeps_until < math.inf)
+        with manager.activity.turn(other, lease=0.3):
+            clock.advance(0.2)
+            wait_until(lambda: tickets(manager, other)[0][3] >= clock.now() + 300_000)
 
 
 @pytest.mark.parametrize(("ahead", "blocks"), [(4, True), (3_600, False)])

@@ -231,7 +231,7 @@ def test_a_forked_child_holds_nothing(tmp_path: Path) -> None:
         with manager.activity.turn(session) as turn:
             child = os.fork()
             if not child:
-                os._exit(0 if is_told(turn) and not manager._parts.heartbeat._next else 1)
+                os._exit(0 if not manager._parts.heartbeat._next and is_told(turn) else 1)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             turn.check()
             assert list(manager._parts.heartbeat._next) == [turn]
