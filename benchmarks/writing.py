@@ -114,3 +114,21 @@ def publish(setting: Setting) -> Iterator[Result]:
         )
     raw.close()
     yield found.against("publish, to one raw commit", 1.5)
+
+
+@benchmark("turn")
+def turn(setting: Setting) -> Iterator[Result]:
+    """a turn that nobody else wants, against setting the state twice by hand"""
+    with open_manager(setting.path("turn")) as manager:
+        session = manager.create("planner", scopes=SCOPES)
+
+        def take() -> None:
+            with manager.activity.turn(session):
+                pass
+
+        def by_hand() -> None:
+            manager.activity.set_state(session, "running", turn_id="t")
+            manager.activity.set_state(session, "idle")
+
+        found = pair(take, by_hand, rounds=setting.size(61, 21), number=20)
+    yield found.against("turn without contention, to setting the state twice", 1.75)
