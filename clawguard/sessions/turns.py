@@ -174,8 +174,13 @@ class Turn:
         return self._desk.clock.elapsed() - self._since
 
     def _rest(self) -> float:
-        """Return how long (seconds) to wait before the next look."""
-        return min(_LONGEST_REST, max(_SHORTEST_REST, self._waited() / SECOND / _PATIENCE))
+        """Return how long (seconds) to wait before the next look: within the lease, and to the timeout."""
+        waited = self._waited()
+        rest = min(
+            _LONGEST_REST, max(_SHORTEST_REST, waited / SECOND / _PATIENCE), self.lease / SECOND / _BEATS
+        )
+        left = None if self._wish.timeout is None else self._wish.timeout - waited
+        return rest if left is None else min(rest, max(0, left) / SECOND)
 
     def _withdraw(self) -> None:
         """Leave the queue, or a turn that begins too late; whoever is next may go on at once."""

@@ -308,6 +308,25 @@ def test_who_waits_keeps_its_ticket_for_many_leases(
         assert became == []
 
 
+@pytest.mark.parametrize(
+    ("wish", "rest"),
+    [
+        ({"timeout": None}, 0.25),
+        ({"timeout": None, "lease": 0.3}, 0.1),
+        ({"timeout": 100.05}, 0.05),
+        ({"timeout": 99}, 0.0),
+    ],
+)
+def test_who_waits_looks_in_time_for_its_lease_and_its_timeout(
+    manager: SessionManager, clock: FakeClock, made: Session, wish: dict[str, Any], rest: float
+) -> None:
+    turn = manager.activity.turn(made, **wish)
+    turn._enter()
+    assert 0 < turn._rest() <= 0.005
+    clock.advance(100)
+    assert turn._rest() == pytest.approx(rest)
+
+
 def test_a_short_lease_is_renewed_beside_a_long_one(
     manager: SessionManager, clock: FakeClock, made: Session
 ) -> None:
