@@ -16,7 +16,7 @@ from threading import Thread
 
 from clawguard import SessionManager
 from clawguard.clock import SECOND, SystemClock
-from clawguard.errors import EventRefused
+from clawguard.errors import ReceiverFailed
 from clawguard.relays.webhook import WebhookRelay
 
 KEY = secrets.token_bytes(32)
@@ -68,7 +68,7 @@ def main(manager: SessionManager, url: str) -> None:
     for secret, clock in ((f"whsec_{'A' * 43}=", SystemClock()), (SECRET, AnHourAgo())):
         try:
             WebhookRelay(url, secret=secret, clock=clock)(event)
-        except EventRefused as refusal:
+        except ReceiverFailed as refusal:
             print(f"forged, or old: {refusal}")
 
 
