@@ -17,7 +17,16 @@ from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.watching import Watch
 
-__all__ = ["Use", "Validator", "bound_actor", "bound_session_id", "current_session", "requires", "who_acts"]
+__all__ = [
+    "Use",
+    "Validator",
+    "bound_actor",
+    "bound_session_id",
+    "current_session",
+    "requires",
+    "unbind",
+    "who_acts",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,6 +71,11 @@ def bound_session_id() -> str | None:
     """Return the id of the session bound here, if any."""
     binding = _bound.get()
     return None if binding is None else binding.context.session_id
+
+
+def unbind() -> Callable[[], None]:
+    """Bind no session here, whichever was bound; return what undoes this."""
+    return functools.partial(_bound.reset, _bound.set(None))
 
 
 def requires(*scopes: str) -> Callable[[F], F]:

@@ -1,7 +1,9 @@
 """Tokens in HTTP requests: one reader, one table of answers, and a thin adapter for each kind of app.
 
 bearer.py  reads the Authorization header and answers refusals (RFC 6750); knows no framework
+front.py   what every adapter does alike
 wsgi.py    middleware for any WSGI app
+asgi.py    middleware for any ASGI app: requests and WebSockets
 
 An adapter takes a `Verifier` (or a `SessionManager`), checks the token of each request, and binds the
 session, so that `current_session()` and `@requires` work in the app.

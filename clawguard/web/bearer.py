@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from clawguard.errors import (
     AccessDenied,
@@ -25,10 +25,23 @@ from clawguard.errors import (
     StoreUnavailable,
     TokenSuperseded,
 )
-from clawguard.guard import ALGORITHMS, DPoPProof, Proof
+from clawguard.guard import ALGORITHMS, CertificateProof, DPoPProof, Proof, normal_uri
 from clawguard.scopes import ScopeSet, parse_scopes
 
-__all__ = ["REFUSED", "Credential", "Refusal", "Scheme", "carries_token", "read_credential", "refusal_for"]
+__all__ = [
+    "MISSING",
+    "REFUSED",
+    "Credential",
+    "Refusal",
+    "Scheme",
+    "carries_token",
+    "certificate_proof",
+    "checked_origin",
+    "read_credential",
+    "refusal_for",
+    "source_of",
+    "url_of",
+]
 
 Scheme = Literal["Bearer", "DPoP"]
 
@@ -38,6 +51,9 @@ _DPOP = f'DPoP algs="{" ".join(ALGORITHMS)}"'
 _CHALLENGES: Mapping[Scheme, str] = {"Bearer": _BEARER, "DPoP": _DPOP}
 _SCHEMES: Mapping[str, Scheme] = {"bearer": "Bearer", "dpop": "DPoP"}
 _RETRY_AFTER = "1"
+_MAX_SOURCE = 255
+_IN_A_PATH = "/:@!$&'()*+,;="  # what a path may hold as it is, beside letters and digits (RFC 3986, 3.3)
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 REFUSED: Final[tuple[type[ClawguardError], ...]] = (AccessDenied, StoreUnavailable, ClockError)
 """The errors that have an answer of their own; any other is a fault of the service."""
@@ -59,6 +75,12 @@ class Refusal:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    error: str
+
+    @property
+    def close_code(self) -> int:
+        """The code that closes a WebSocket (RFC 6455, 7.4); `error` is the reason to give with it."""
+        return _TRY_AGAIN_LATER if self.status == HTTPStatus.SERVICE_UNAVAILABLE else _POLICY_VIOLATION
 
     @property
     def reason_phrase(self) -> str:
@@ -85,7 +107,7 @@ def read_credential(
     if elsewhere or (found and len(fields) > 1):
         return _TWICE
     if not found:
-        return _MISSING
+        return MISSING
     scheme = _SCHEMES[_scheme_of(found[0])]
     token = found[0][len(scheme) :].strip(" \t")
     if not token or " " in token or "\t" in token:
@@ -113,6 +135,49 @@ def carries_token(query: str, cookies: str = "") -> bool:
     )
 
 
+def certificate_proof(reported: bytes | str | None) -> CertificateProof | None:
+    """Return what a TLS terminator reports as proof; what is no certificate proves nothing."""
+    if not reported:
+        return None
+    try:
+        return CertificateProof(reported)
+    except InvalidArgument:
+        return None
+
+
+def source_of(address: str | None) -> str | None:
+    """Return a caller's address; a Unix socket has none, and what is not printable is none."""
+    return address if address and address.isprintable() and len(address) <= _MAX_SOURCE else None
+
+
+def url_of(path: bytes, *, scheme: str, host: str, origin: str | None) -> str:
+    """Return a request's URL without its query: at the origin that was given, else at the one it names.
+
+    `path` is decoded. A Host header or a path that is none gives the empty text, which is no URL.
+    """
+    at = origin or _origin_of(f"{scheme}://{host}")
+    if at is None or path[:1] not in (b"", b"/"):
+        return ""
+    return at + quote(path, _IN_A_PATH)
+
+
+def checked_origin(origin: object) -> str:
+    """Return a scheme and host in their normal form, or raise InvalidArgument."""
+    checked = _origin_of(origin)
+    if checked is None:
+        raise InvalidArgument("origin", "must be a scheme and a host", hint="write https://api.example.com")
+    return checked
+
+
+def _origin_of(text: object) -> str | None:
+    """Return a scheme and host in their normal form; None where there is anything else, if only a query."""
+    normal = normal_uri(text)
+    if normal is None or set(str(text)) & set("?#"):
+        return None
+    origin, path = normal[:-1], normal[-1:]
+    return origin if path == "/" and origin.count("/") == 2 else None
+
+
 def refusal_for(
     error: ClawguardError, *, require: ScopeSet | None = None, scheme: Scheme = "Bearer"
 ) -> Refusal:
@@ -122,7 +187,7 @@ def refusal_for(
     if isinstance(error, InvalidToken | SessionEnded | TokenSuperseded):
         return _invalid(error, scheme)
     if isinstance(error, NoSession):
-        return _MISSING
+        return MISSING
     return _DENIED if isinstance(error, AccessDenied) else _UNAVAILABLE
 
 
@@ -164,15 +229,16 @@ def _refusal(status: int, code: str, description: str, *, challenge: str = "", r
         "WWW-Authenticate": challenge,
         "Retry-After": retry,
     }
-    return Refusal(status, tuple((name, value) for name, value in headers.items() if value), body)
+    return Refusal(status, tuple((name, value) for name, value in headers.items() if value), body, code)
 
 
 def _invalid_request(description: str) -> Refusal:
     return _refusal(400, "invalid_request", description, challenge=f'{_BEARER}, error="invalid_request"')
 
 
-# Section 3.1: a request without credentials is told the schemes and no error code.
-_MISSING = _refusal(401, "unauthorized", "a bearer token is needed", challenge=f"{_BEARER}, {_DPOP}")
+MISSING: Final = _refusal(401, "unauthorized", "a bearer token is needed", challenge=f"{_BEARER}, {_DPOP}")
+"""The answer to a request without credentials: it is told the schemes and no error code (section 3.1)."""
+
 _TWICE = _invalid_request("send one token, in one Authorization header and nowhere else")
 _MALFORMED = _invalid_request("the Authorization header is malformed")
 _DENIED = _refusal(403, "access_denied", "access is denied")
