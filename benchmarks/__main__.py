@@ -20,6 +20,7 @@ from . import (
     scale,
     sweeping,
     telemetry,
+    web,
     writing,
 )
 from .harness import BENCHMARKS, Benchmark, Result, Setting
@@ -35,6 +36,7 @@ MODULES = (
     delivery,
     history,
     telemetry,
+    web,
     memory,
     processes,
     importing,

@@ -23,13 +23,16 @@ __all__ = [
 ]
 
 Act = Callable[[], object]
-Form = Literal["times", "part", "seconds", "milliseconds", "rate", "bytes", "kibibytes", "share", "count"]
+Form = Literal[
+    "times", "part", "seconds", "milliseconds", "microseconds", "rate", "bytes", "kibibytes", "share", "count"
+]
 
 _FORMS: dict[Form, Callable[[float], str]] = {
     "times": lambda value: f"{value:.2f} x",
     "part": lambda value: f"1/{1 / value:.1f}",
     "seconds": lambda value: f"{value:.2f} s",
     "milliseconds": lambda value: f"{value * 1e3:.0f} ms",
+    "microseconds": lambda value: f"{value * 1e6:.0f} us",
     "rate": lambda value: f"{value:,.0f}/s",
     "bytes": lambda value: f"{value:,.0f} B",
     "kibibytes": lambda value: f"{value / 1024:,.0f} KiB",

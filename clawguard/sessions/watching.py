@@ -20,7 +20,7 @@ class Watch:
         self._look = look
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
-        self._watcher = asyncio.create_task(self._run())
+        self._look_later()
 
     def stop(self) -> None:
         """Look no more."""
@@ -33,13 +33,17 @@ class Watch:
             if kind is None or (issubclass(kind, asyncio.CancelledError) and mine):
                 raise self.refusal from None
 
-    async def _run(self) -> None:
-        """Look until there is a refusal; a store that does not answer refuses too."""
-        while self.refusal is None:
-            await asyncio.sleep(_LOOK_EVERY)
-            try:
-                self._look()
-            except ClawguardError as refusal:
-                self.refusal = refusal
-                if self._task is not None:
-                    self._task.cancel()
+    def _look_later(self) -> None:
+        """Set a timer, which costs a block that is soon over less than a task."""
+        self._watcher = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._run)
+
+    def _run(self) -> None:
+        """Look; a store that does not answer refuses too."""
+        try:
+            self._look()
+        except ClawguardError as refusal:
+            self.refusal = refusal
+            if self._task is not None:
+                self._task.cancel()
+        else:
+            self._look_later()
