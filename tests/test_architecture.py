@@ -29,6 +29,10 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},
     "clawguard/relays/redis_pool.py": {"redis"},
+    "clawguard/web/django.py": {"asgiref", "django"},
+    "clawguard/web/fastapi.py": {"fastapi", "starlette"},
+    "clawguard/web/flask.py": {"flask"},
+    "clawguard/web/starlette.py": {"starlette"},
 }
 # Only to say it twice: none of these may even be looked for by `import clawguard`.
 OPTIONAL = {

@@ -73,7 +73,7 @@ class ClawguardMiddleware:
             else:
                 return request.refuse(found)
             environ[REFUSAL_KEY] = request.refusal_for
-            body = bound.run(self._app, environ, start_response)
+            body = bound.run(self._app, environ, request.start_response)
         except REFUSED as error:
             return request.answer(error)
         return body if isinstance(body, list | tuple) else _Body(body, request, bound, check)
@@ -98,13 +98,21 @@ class _Request:
     """Answer one request in the app's place."""
 
     def __init__(self, environ: WSGIEnvironment, start_response: StartResponse, refuse: Refuse) -> None:
+        self.refusal_for = refuse
         self._is_head = environ.get("REQUEST_METHOD") == "HEAD"
         self._start_response = start_response
-        self.refusal_for = refuse
+        self._has_started = False
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], cause: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """Start the app's response."""
+        self._has_started = True
+        return self._start_response(status, headers, cause)
 
     def answer(self, error: ClawguardError) -> list[bytes]:
         """Answer the error being handled; where headers are out already, the server raises it again."""
-        return self.refuse(self.refusal_for(error), sys.exc_info())
+        return self.refuse(self.refusal_for(error), sys.exc_info() if self._has_started else None)
 
     def refuse(self, refusal: Refusal, cause: ExcInfo | None = None) -> list[bytes]:
         """Answer with a refusal."""

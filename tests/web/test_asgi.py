@@ -261,10 +261,15 @@ def test_the_answer_to_head_has_no_body(manager: SessionManager) -> None:
     assert ask(ClawguardMiddleware(whoami, manager), method="HEAD").body == b""
 
 
+def run_alone(manager: SessionManager, app: Any, *incoming: Any, **scope: Any) -> list[dict[str, Any]]:
+    """Run an app that guards itself, with a token."""
+    headers = [(b"authorization", bearer(manager.create("planner", scopes="")).encode())]
+    return asyncio.run(exchange(app, *incoming, headers=headers, **scope))
+
+
 def run_with(manager: SessionManager, app: Any, *incoming: Any, **scope: Any) -> list[dict[str, Any]]:
-    session = manager.create("planner", scopes="")
-    headers = [(b"authorization", bearer(session).encode())]
-    return asyncio.run(exchange(ClawguardMiddleware(app, manager), *incoming, headers=headers, **scope))
+    """Run an app under the middleware, with a token."""
+    return run_alone(manager, ClawguardMiddleware(app, manager), *incoming, **scope)
 
 
 def test_what_runs_when_its_session_ends_is_cancelled_and_answered(manager: SessionManager) -> None:
