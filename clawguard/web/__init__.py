@@ -4,7 +4,7 @@ bearer.py  reads the Authorization header and answers refusals (RFC 6750); knows
 front.py   what every adapter does alike
 wsgi.py    middleware for any WSGI app
 asgi.py    middleware for any ASGI app: requests and WebSockets
-starlette.py, fastapi.py, flask.py   what frameworks have beside middleware, one extra each
+starlette.py, fastapi.py, flask.py, django.py   what frameworks have beside it, one extra each
 
 An adapter takes a `Verifier` (or a `SessionManager`), checks the token of each request, and binds the
 session, so that `current_session()` and `@requires` work in the app.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clawguard.errors import ClawguardError
 from clawguard.scopes import Scopes
@@ -79,11 +79,13 @@ class ClawguardMiddleware:
         return body if isinstance(body, list | tuple) else _Body(body, request, bound, check)
 
 
-def read_environ(environ: WSGIEnvironment, front: Front[WSGIEnvironment]) -> Credential | Refusal:
+def read_environ(
+    environ: WSGIEnvironment, front: Front[Any], *, encoding: str = "latin-1"
+) -> Credential | Refusal:
     """Return the credential of a request, or the answer to one that has none or too many."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return front.read(
-        path.encode("latin-1", "replace"),
+        path.encode(encoding, "replace"),
         method=environ["REQUEST_METHOD"],
         scheme=environ["wsgi.url_scheme"],
         host=environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",

@@ -22,6 +22,7 @@ from clawguard.web import asgi, wsgi
 from clawguard.web.fastapi import ClawguardBearer, answer_refusals
 from clawguard.web.flask import Clawguard
 from clawguard.web.starlette import ClawguardBackend
+from tests.web.django_site import asgi_site, wsgi_site
 
 __all__ = ["ADAPTERS", "ORIGIN", "Answer", "Ask", "Build", "Sent", "agent", "mail"]
 
@@ -189,10 +190,22 @@ def on_flask(verifier: Any, **options: Any) -> Ask:
     return over_wsgi(app)
 
 
+def on_django(verifier: Any, **options: Any) -> Ask:
+    """Build on Django under WSGI."""
+    return over_wsgi(wsgi_site(verifier, **options))
+
+
+def on_async_django(verifier: Any, **options: Any) -> Ask:
+    """Build on Django under ASGI."""
+    return over_asgi(asgi_site(verifier, **options))
+
+
 ADAPTERS: dict[str, Build] = {
     "asgi": plain_asgi,
     "wsgi": plain_wsgi,
     "starlette": on_starlette,
     "fastapi": on_fastapi,
     "flask": on_flask,
+    "django": on_django,
+    "django, async": on_async_django,
 }
