@@ -234,3 +234,47 @@ def test_siem_export_in_cef(tmp_path: Path) -> None:
     lines = run("siem_export.py", tmp_path, "cef")
     assert [line.split("|")[4] for line in lines] == ["session.created"] * 2 + ["session.expired"] * 2
     assert all(line.startswith("CEF:0|clawguard|") for line in lines)
+
+
+def test_asgi_stream(tmp_path: Path) -> None:
+    assert run("asgi_stream.py", tmp_path) == [
+        "without a token: 401",
+        "200 news for listener",
+        "the stream broke off with its session",
+        "afterwards: 401",
+    ]
+
+
+def test_starlette_app(tmp_path: Path) -> None:
+    assert run("starlette_app.py", tmp_path) == [
+        "nobody reads: 401",
+        "the reader reads: notes for reader",
+        "the reader writes: 403",
+        "the writer writes: written by writer",
+    ]
+
+
+def test_fastapi_app(tmp_path: Path) -> None:
+    assert run("fastapi_app.py", tmp_path) == [
+        "nobody: unauthorized",
+        "planner: notes for planner",
+        'mail: 403 scope="mail:send"',
+        "the page says: [{'Clawguard': ['notes:read']}]",
+    ]
+
+
+def test_flask_app(tmp_path: Path) -> None:
+    assert run("flask_app.py", tmp_path) == [
+        "nobody, the open page: welcome",
+        "nobody, the notes: 401",
+        "the planner: notes for planner",
+        "afterwards: 401",
+    ]
+
+
+def test_django_app(tmp_path: Path) -> None:
+    assert run("django_app.py", tmp_path) == [
+        "nobody: 401",
+        "the planner: notes for planner",
+        'mail: 403 scope="mail:send notes:read"',
+    ]
