@@ -1,6 +1,6 @@
 """FastAPI: a dependency that checks a request, with its place in the OpenAPI page. The extra is `fastapi`."""
 
-from __future__ import annotations
+# No annotations as text here: FastAPI reads those of `__call__`, and not every version can resolve them.
 
 from collections.abc import AsyncIterator, Callable
 
