@@ -38,7 +38,7 @@ def main() -> None:
         SessionManager.open(DATABASE) as manager,
         RedisRelay(URL, stream=STREAM, source=manager.issuer) as relay,
     ):
-        manager.on("session.*", relay, durable="redis")
+        manager.on("session.*", relay, durable=STREAM)  # a name of its own, as the stream has
 
         planner = manager.create("planner", scopes="docs:read")
         manager.delegate(planner, "summarizer", scopes="docs:read")
@@ -53,7 +53,7 @@ def main() -> None:
             print("all from this log:", event["source"] == manager.issuer)
         finally:
             manager.off(relay)
-            manager.subscribers.remove("redis")
+            manager.subscribers.remove(STREAM)
             client.delete(STREAM)
 
 
