@@ -1,16 +1,35 @@
-"""What relays have in common: how long a call may take, whom TLS trusts, which extra a relay needs."""
+"""What relays have in common: their end, how long a call may take, whom TLS trusts, which extra is needed."""
 
 from __future__ import annotations
 
 import ssl
+from abc import ABC, abstractmethod
+from typing import NoReturn, Self
 
 from clawguard.clock import SECOND, Duration, microseconds
 from clawguard.errors import InvalidArgument
 
-__all__ = ["TIMEOUT", "check_context", "check_timeout", "without_library"]
+__all__ = ["TIMEOUT", "Relay", "check_context", "check_timeout", "without_library"]
 
 TIMEOUT = 5.0  # seconds
 _LONGEST_TIMEOUT = 10  # seconds; a subscriber's lease is 15, and over a longer call another takes over
+
+
+class Relay(ABC):
+    """Be closed at the end of a block; connections and threads are one process's, so nobody gets a copy."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: make one in each process")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close its connections; what is called afterwards raises ReceiverUnavailable."""
 
 
 def check_timeout(timeout: Duration) -> float:

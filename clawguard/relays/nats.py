@@ -8,14 +8,14 @@ import ssl
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any, NoReturn, Self
+from typing import Any
 
 from clawguard.clock import Duration
 from clawguard.errors import InvalidArgument, ReceiverUnavailable
 from clawguard.events.coroutines import start_loop
 from clawguard.events.event import Event
 from clawguard.forks import call_around_fork
-from clawguard.relays.base import TIMEOUT, check_timeout
+from clawguard.relays.base import TIMEOUT, Relay, check_timeout
 from clawguard.relays.encoding import SOURCE, Format, encoder
 from clawguard.relays.jetstream import Link, Message
 
@@ -26,7 +26,7 @@ _LONGEST_SUBJECT = 200
 _SLACK = 1.0  # seconds
 
 
-class NatsRelay:
+class NatsRelay(Relay):
     """Publish each event to a JetStream stream: give it to `on` with `durable=`.
 
     The subject is `subject` with the event's type behind it, `clawguard.events.session.expired`; the message
@@ -66,15 +66,6 @@ class NatsRelay:
 
     def __repr__(self) -> str:
         return f"NatsRelay({self._link.where!r}, subject={self._subject!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a NatsRelay cannot be copied or pickled: make one in each process")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __call__(self, event: Event) -> None:
         """Publish an event, and wait until a stream has it.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any
 
 from clawguard.checks import check_text, is_integer
 from clawguard.clock import Duration
 from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, ReceiverUnavailable
 from clawguard.events.event import Event
-from clawguard.relays.base import TIMEOUT, check_timeout, without_library
+from clawguard.relays.base import TIMEOUT, Relay, check_timeout, without_library
 from clawguard.relays.encoding import SOURCE, Format, encoder
 from clawguard.relays.lines import Deadline
 
@@ -31,7 +31,7 @@ _TOO_LARGE = re.compile(r"invalid bulk length|maximum allowed size|max request s
 _LIMIT, _SMALLEST_LIMIT = "proto-max-bulk-len", 2**20  # bytes; no Redis can be set to take less
 
 
-class RedisRelay:
+class RedisRelay(Relay):
     """Add each event to a Redis stream: give it to `on` with `durable=`.
 
     An entry has the fields `id`, by which a repeated event is known, `type`, `seq` and `event`, the whole
@@ -70,15 +70,6 @@ class RedisRelay:
 
     def __repr__(self) -> str:
         return f"RedisRelay({self._where!r}, stream={self._stream!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a RedisRelay cannot be copied or pickled: make one in each process")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __call__(self, event: Event) -> None:
         """Add an event, and wait until Redis has it.

@@ -7,12 +7,11 @@ import hmac
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Self
 
 from clawguard.clock import SECOND, Clock, Duration, SystemClock
 from clawguard.errors import EventRefused, InvalidArgument, ReceiverFailed, ReceiverUnavailable
 from clawguard.events.event import Event
-from clawguard.relays.base import TIMEOUT, check_context, check_timeout
+from clawguard.relays.base import TIMEOUT, Relay, check_context, check_timeout
 from clawguard.relays.encoding import SOURCE, Format, encoder
 from clawguard.relays.endpoints import Endpoint, parse_endpoint
 from clawguard.relays.posting import Poster
@@ -34,7 +33,7 @@ _NOT_NOW = frozenset({408, 425, 429, 502, 503, 504})
 _OF_THE_URL = frozenset({401, 403, 404, 405, 407, 410, 421, 451})  # and not of the event: a deployment's
 
 
-class WebhookRelay:
+class WebhookRelay(Relay):
     """Send each event to a URL, signed, and wait until it is taken: give it to `on` with `durable=`.
 
     An answer of 2xx takes the event. 408, 425, 429, 502, 503, 504 and none at all are "not now". A 4xx that
@@ -72,15 +71,6 @@ class WebhookRelay:
 
     def __repr__(self) -> str:
         return f"WebhookRelay({str(self._endpoint)!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a WebhookRelay cannot be copied or pickled: make one in each process")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __call__(self, event: Event) -> None:
         """Send an event, and wait until it is taken.
