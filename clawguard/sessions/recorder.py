@@ -23,9 +23,7 @@ _logger = logging.getLogger("clawguard.guard")
 _REPEAT = 60 * SECOND
 _MANY_KINDS = 64  # of one type; any sender of rubbish can make as many as it likes
 _MANY_DENIALS, _MOST_DENIALS = 1_024, 8_192  # told apart, and told by their session at least
-_KINDS_OF_ONE = (
-    16  # of one session, one source or one receiver: what it does at will is told in so many events
-)
+_KINDS_OF_ONE = 16  # of one session, source or receiver: what it does at will is told in so many events
 _SOURCES = 16
 
 
@@ -139,9 +137,10 @@ class Recorder:
         """Return under what a new kind is counted: under its own name as long as there are not too many."""
         many = {"reason": "many kinds", "data": {}}
         is_denial, kinds = key[0] == "guard.denied", self._kinds[key[:1]]
-        if kinds >= (_MOST_DENIALS if is_denial else _MANY_KINDS):
+        apart, most = (_MANY_DENIALS, _MOST_DENIALS) if is_denial else (_MANY_KINDS, _MANY_KINDS)
+        if kinds >= most:
             return (key[0], "", ""), many
-        if kinds < (_MANY_DENIALS if is_denial else _MANY_KINDS) and self._kinds[key[:2]] < _KINDS_OF_ONE:
+        if kinds < apart and self._kinds[key[:2]] < _KINDS_OF_ONE:
             return key, fields
         who = {name: fields["data"][name] for name in ("source", "receiver") if name in fields["data"]}
         return (*key[:2], "", "many"), fields | many | {"data": who}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from clawguard.checks import check_text
+from clawguard.checks import check_text, is_token
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.models import Session, SessionContext
 from clawguard.sessions.drafts import Authority
@@ -24,7 +24,7 @@ def session_id_of(session: SessionRef, *, argument: str = "session") -> str:
         return session.session_id
     if isinstance(session, uuid.UUID):
         return str(session)
-    if isinstance(session, str) and (session.count(".") == 2 or session.startswith("cgr1_")):
+    if isinstance(session, str) and (session.count(".") == 2 or is_token(session)):
         raise InvalidArgument(argument, "is a token, not an id", hint="pass the session's id or its record")
     return check_text(session, argument=argument)
 
