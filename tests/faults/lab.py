@@ -220,6 +220,21 @@ def rows(path: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return connection.execute(statement, values).fetchall()
 
 
+def stands_at(path: Path) -> int:
+    """Return how far the one durable subscriber of a database has come; 0 where there is none yet."""
+    found = rows(path, "SELECT position FROM event_cursors")
+    return int(found[0][0]) if found else 0
+
+
+def wait_until_beyond(path: Path, seq: int) -> None:
+    """Wait until that subscriber has come to an event; fail, and say how things stand, where it does not."""
+    end = time.monotonic() + PATIENCE
+    while stands_at(path) < seq:
+        told = [*rows(path, "SELECT * FROM event_cursors"), *rows(path, "SELECT max(seq) FROM events")]
+        assert time.monotonic() < end, f"before {seq} stand {told}"
+        time.sleep(0.01)
+
+
 def assert_whole(path: Path) -> int:
     """Hold states against events, walk the chain, check every page; return how many events there are.
 

@@ -15,6 +15,7 @@ import pytest
 from clawguard import ClawguardError, SessionManager
 from tests.faults.lab import assert_whole, founded, is_full, report, rows, sizes
 from tests.faults.power import Disk, Step, choices, copy_rest, in_order, nothing, play, record
+from tests.servers import missing
 
 DATABASE = "clawguard.db"
 WRITTEN = [DATABASE, f"{DATABASE}-wal", f"{DATABASE}-lock"]
@@ -61,7 +62,7 @@ def check(path: Path, said: Said) -> None:
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Record a run; the full one has a checkpoint as often as any database, the slice ten times as often."""
     if shutil.which("strace") is None:
-        pytest.skip("strace is not installed; it records what a run wrote and when it synced")
+        missing("strace, which records what a run wrote and when it synced")
     place = tmp_path_factory.mktemp("power")
     path, acks = founded(place / "db" / "clawguard.db"), place / "acks"
     shutil.copytree(path.parent, place / "before")

@@ -17,9 +17,10 @@ from tests.faults.lab import (
     crew,
     founded,
     report,
-    rows,
     sizes,
+    stands_at,
     stop_outside_a_write,
+    wait_until_beyond,
 )
 
 LEASE = 0.3
@@ -47,23 +48,6 @@ def take(path: Path, heard_path: Path) -> None:
             time.sleep(1)
 
 
-def position(path: Path) -> int:
-    found = rows(path, "SELECT position FROM event_cursors")
-    return int(found[0][0]) if found else 0
-
-
-def wait_until_beyond(path: Path, seq: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while position(path) < seq:
-        assert time.monotonic() < end, f"before {seq} stand {standing(path)}"
-        time.sleep(0.01)
-
-
-def standing(path: Path) -> list[object]:
-    """Return the subscriber's row and the last event's number, for whoever looks into a failure."""
-    return [*rows(path, "SELECT * FROM event_cursors"), *rows(path, "SELECT max(seq) FROM events")]
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", sizes(3, 100))
 def test_no_event_is_lost_to_a_killed_or_stopped_subscriber_or_writer(tmp_path: Path, kills: int) -> None:
@@ -74,7 +58,7 @@ def test_no_event_is_lost_to_a_killed_or_stopped_subscriber_or_writer(tmp_path: 
         takers = [start(take, path, heard_path) for _ in range(2)]
         writer = start(write, path)
         for turn in range(3 * kills):
-            wait_until_beyond(path, position(path) + 20)
+            wait_until_beyond(path, stands_at(path) + 20)
             time.sleep(chance.uniform(0, 0.1))
             if turn % 3 == 0:
                 writer.kill()
@@ -84,7 +68,7 @@ def test_no_event_is_lost_to_a_killed_or_stopped_subscriber_or_writer(tmp_path: 
                 takers.append(start(take, path, heard_path))
             else:
                 stop_outside_a_write(takers[0], path)
-                wait_until_beyond(path, position(path) + 20)  # the other takes over
+                wait_until_beyond(path, stands_at(path) + 20)  # the other takes over
                 takers[0].go_on()
                 takers[0].kill()
                 takers[0] = start(take, path, heard_path)
@@ -120,8 +104,8 @@ def test_an_event_that_ends_whoever_takes_it_is_parked_and_it_alone(tmp_path: Pa
         for _ in range(10):
             manager.create("agent", scopes="a")
         end, server = time.monotonic() + PATIENCE, start(die_of, path, heard_path, poison)
-        while position(path) < 10:
-            assert time.monotonic() < end, f"it stands at {position(path)}"
+        while stands_at(path) < 10:
+            assert time.monotonic() < end, f"it stands at {stands_at(path)}"
             if server.process.exitcode is not None:
                 server = start(die_of, path, heard_path, poison)
             time.sleep(0.01)

@@ -14,7 +14,16 @@ import pytest
 
 from clawguard import SessionManager, Verifier
 from clawguard.relays.webhook import WebhookRelay
-from tests.faults.lab import PATIENCE, assert_whole, crew, founded, report, rows, sizes
+from tests.faults.lab import (
+    assert_whole,
+    crew,
+    founded,
+    report,
+    rows,
+    sizes,
+    stands_at,
+    wait_until_beyond,
+)
 from tests.subscribing import made, position, until
 from tests.webhooks import SECRET, Delivery, Hook, running
 
@@ -65,18 +74,6 @@ def reserved_port() -> Iterator[int]:
         yield int(place.getsockname()[1])
 
 
-def standing(path: Path) -> int:
-    found = rows(path, "SELECT position FROM event_cursors WHERE name = 'hook'")
-    return int(found[0][0]) if found else 0
-
-
-def wait_until_beyond(path: Path, seq: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while standing(path) < seq:
-        assert time.monotonic() < end, f"the webhook stands at {standing(path)}, before {seq}"
-        time.sleep(0.01)
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", sizes(6, 60))
 def test_no_event_is_lost_to_a_receiver_or_a_relay_that_is_killed_or_hangs(
@@ -88,7 +85,7 @@ def test_no_event_is_lost_to_a_receiver_or_a_relay_that_is_killed_or_hangs(
         receiver, writer = start(receive, port, heard_path), start(write, path)
         relays = [start(send, path, port) for _ in range(2)]
         for turn in range(kills):
-            wait_until_beyond(path, standing(path) + 20)
+            wait_until_beyond(path, stands_at(path) + 20)
             time.sleep(chance.uniform(0, 0.1))
             if turn % 3 == 0:
                 receiver.kill()
