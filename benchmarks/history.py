@@ -138,6 +138,8 @@ def _fill(path: Path, *, sessions: int, entries: int) -> None:
         connection.execute("COMMIT")
     counted = [(length, session_id) for session_id, length in lengths.items()]
     connection.executemany("UPDATE sessions SET entry_count = ? WHERE id = ?", counted)
+    reach = catalog["words.reach"]
+    connection.execute(reach.sql, reach.bind({"until": entries}))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()
 

@@ -66,6 +66,11 @@ class Entry:
         return text
 
     @property
+    def size(self) -> int:
+        """How many characters it is stored in."""
+        return len(self._row[4]) + len(self._row[5] or "")
+
+    @property
     def auto_injected(self) -> bool:
         """Whether the host put it in by itself: then it is left out of exports."""
         return bool(self._row[6])

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from clawguard.errors import StoreBusy
 from clawguard.history.records import Entry, Row
-from clawguard.history.words import words_of
 from clawguard.store import Store, Transaction
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "grow",
     "purge",
     "read_all",
-    "read_tail",
     "remove",
     "replace",
     "walk",
@@ -52,17 +50,15 @@ def grow(tx: Transaction, session_id: str, *, by: int, now: int) -> Grown | None
 
 
 def add(tx: Transaction, session_id: str, rows: Iterable[Row], *, first: int) -> None:
-    """Add entries under the numbers from `first` on, with their words."""
+    """Add entries under the numbers from `first` on. The index goes over them later."""
     for seq, row in enumerate(rows, first):
-        found = tx.run("entry.insert", session_id=session_id, seq=seq, **row._asdict())
-        _index(tx, found[0][0], row)
+        tx.run("entry.insert", session_id=session_id, seq=seq, **row._asdict())
 
 
 def replace(tx: Transaction, session_id: str, row: Row, *, seq: int) -> None:
     """Put another message in an entry's place."""
     tx.run("words.delete", session_id=session_id, seq=seq)
-    found = tx.run("entry.replace", session_id=session_id, seq=seq, **row._asdict())
-    _index(tx, found[0][0], row)
+    tx.run("entry.replace", session_id=session_id, seq=seq, **row._asdict())
 
 
 def remove(tx: Transaction, session_id: str, *, seq: int) -> None:
@@ -88,7 +84,6 @@ def purge(tx: Transaction, ids: str) -> None:
 def copy(tx: Transaction, *, source: str, into: str, up_to: int) -> None:
     """Give a session without entries the first ones of another."""
     tx.run("entry.copy", source=source, into=into, up_to=up_to)
-    tx.run("words.copy", source=source, into=into)
 
 
 def read_all(store: Store, session_id: str) -> tuple[Entry, ...]:
@@ -96,17 +91,12 @@ def read_all(store: Store, session_id: str) -> tuple[Entry, ...]:
     return tuple(map(Entry, store.read("entry.all", session_id=session_id)))
 
 
-def read_tail(store: Store, session_id: str, *, limit: int) -> tuple[Entry, ...]:
-    """Return a session's newest entries, the oldest of them first."""
-    return tuple(map(Entry, reversed(store.read("entry.tail", session_id=session_id, limit=limit))))
-
-
 def walk(store: Store, session_id: str, *, until: int) -> Iterator[Entry]:
     """Yield a session's entries up to a number, some at a time; no query is open meanwhile.
 
     Raises StoreBusy where entries were removed meanwhile: what was yielded was never one conversation.
     """
-    before = _ends(store, session_id, until)
+    before = _last_but_one(store, session_id, until)
     seq = 0
     while seq < until:
         rows = store.read("entry.page", session_id=session_id, after=seq, until=until, limit=_BATCH)
@@ -114,20 +104,17 @@ def walk(store: Store, session_id: str, *, until: int) -> Iterator[Entry]:
             raise _changed()
         yield from map(Entry, rows)
         seq = rows[-1][0]
-    if _ends(store, session_id, until) != before:
+    if _last_but_one(store, session_id, until) != before:
         raise _changed()
 
 
-def _ends(store: Store, session_id: str, until: int) -> list[tuple[int]]:
-    return [(row[0],) for seq in (1, until) for row in store.read("entry.id", session_id=session_id, seq=seq)]
+def _last_but_one(store: Store, session_id: str, until: int) -> list[tuple[int]]:
+    """Return the id of the entry before the last, which tells all up to it: below an entry nothing changes.
+
+    The last one may be another by then, as an answer streams in: the conversation is one all the same.
+    """
+    return [(row[0],) for row in store.read("entry.id", session_id=session_id, seq=until - 1)]
 
 
 def _changed() -> StoreBusy:
     return StoreBusy("entries of the conversation were removed meanwhile", hint="repeat the call")
-
-
-def _index(tx: Transaction, entry_id: int, row: Row) -> None:
-    found = words_of(row.role, row.content, row.data, row.tools_indexed)
-    if found is not None:
-        words, tools = found
-        tx.run("words.insert", id=entry_id, words=words, tools=tools)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from clawguard.checks import check_flag, check_text, is_integer
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
+from clawguard.history.recent import Recent
 from clawguard.history.records import Entry, Row, SessionMetadata
 from clawguard.history.transcript import Grown
 from clawguard.sessions.change import Change, SessionDue
@@ -31,6 +32,7 @@ class Conversations:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
+        self._recent = Recent(parts.store)
 
     def append(
         self,
@@ -124,7 +126,7 @@ class Conversations:
         if not is_integer(limit, least=0, most=MOST):
             raise InvalidArgument("limit", "must be a number of entries, 0 or more")
         session_id = find_id(self._store, session, workspace_id=workspace_id)
-        found = transcript.read_tail(self._store, session_id, limit=limit)
+        found = self._recent.tail(session_id, limit=limit)
         if not found:
             self._known(session_id, None)
         return found

@@ -13,12 +13,13 @@ from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
 from clawguard.history.records import Hit, Imported, SessionMetadata
-from clawguard.history.words import matching, readable, words_of
+from clawguard.history.words import matching, readable
 from clawguard.models import Page, Session
 from clawguard.sessions.change import Change, about
 from clawguard.sessions.conversations import MOST, Conversations, grow, tell
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
+from clawguard.sessions.indexing import Indexing
 from clawguard.sessions.milestones import Milestones
 from clawguard.sessions.pages import cursor_of, digest_of, position_of
 from clawguard.sessions.parts import Parts
@@ -35,7 +36,6 @@ _POSITION = r"([0-9]{1,18}) (\S{1,255})"
 _BATCH = 500
 _HOLD = SECOND // 50  # what one batch of conversations removed may take of the write lock, before its commit
 _FILTERS = ("agent_id", "subject", "channel_id", "room_id", "sender_id", "state")
-_MERGED_PAGES = 200
 
 
 class Searched(TypedDict, total=False):
@@ -59,6 +59,7 @@ class History(Conversations):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self.milestones = Milestones(parts)
+        self.indexing = Indexing(parts)
 
     def cleanup_stale(
         self,
@@ -153,6 +154,7 @@ class History(Conversations):
         wanted = matching(query.keyword)
         if wanted is None:
             return ()
+        self.indexing.catch_up()
         marks = {"query": wanted, "limit": query.limit, "open": "[", "close": "]"}
         return tuple(map(_hit, self._store.read("words.search", tuple(names), **marks, **params, **given)))
 
@@ -275,32 +277,7 @@ class History(Conversations):
         Searches go on meanwhile. It takes out of the index what a removed entry's words have left in it.
         """
         check_progress(progress)
-        after, total = 0, 0
-        while True:
-            with self._parts.change(durable=False) as change:
-                rows = change.tx.run("entry.stretch", after=after, limit=_BATCH)
-                until = rows[-1][0] if len(rows) == _BATCH else MOST
-                change.tx.run("words.delete_stretch", after=after, until=until)
-                for entry_id, *columns in rows:
-                    found = words_of(*columns)
-                    if found is not None:
-                        change.tx.run("words.insert", id=entry_id, words=found[0], tools=found[1])
-            after, total = until, total + len(rows)
-            if progress is not None:
-                progress(total)
-            if len(rows) < _BATCH:
-                break
-        pages = -_MERGED_PAGES  # below zero: from now on, what is merged is everything
-        while self._merge(pages):
-            pages = _MERGED_PAGES
-        return total
-
-    def _merge(self, pages: int) -> bool:
-        """Merge some pages of the index; False where there was nothing left to merge."""
-        with self._parts.change(durable=False) as change:
-            before = change.tx.run("words.written")[0][0]
-            change.tx.run("words.merge", pages=pages)
-            return bool(change.tx.run("words.written")[0][0] - before >= 2)
+        return self.indexing.compact(progress=progress)
 
 
 def _checked(filters: dict[str, str]) -> dict[str, str]:

@@ -56,8 +56,9 @@ class SessionManager(Validation):
         self.agents = Agents(parts, self._switches)
         self._publishing = Publishing(parts)
         self._policies = Policies(parts.change, parts.keychain, parts.guard)
-        forget = partial(forget_proofs, parts)
-        self._upkeep = (parts.recorder.flush, self.keys.prune, self._families.wipe, forget, parts.log.upkeep)
+        forget, tidy = partial(forget_proofs, parts), self.keys.prune
+        index = self.history.indexing.catch_up
+        self._upkeep = (parts.recorder.flush, tidy, self._families.wipe, forget, index, parts.log.upkeep)
         super().__init__(parts, (*self._upkeep, self._endings.sweep), every=sweep_every)
 
     @classmethod

@@ -190,13 +190,63 @@ def test_the_index_is_made_anew_from_the_entries(tmp_path: Path, clock: FakeCloc
             database.execute("INSERT INTO entry_words (rowid, words, tools) VALUES (99999, 'ghost', '')")
         heard: list[int] = []
         assert manager.history.compact(progress=heard.append) == 1_100
-        assert heard == [500, 1_000, 1_100]
+        assert heard == sorted(heard)
+        assert heard[-1] == 1_100
         assert found(manager, "word7") == [8]
         assert len(manager.history.search("common", limit=1_000)) == 1_000
         assert manager.history.search("ghost") == ()
     assert rows(path, "SELECT count(*) FROM entry_words") == [(1_100,)]
     with raw(path) as database:
         database.execute("INSERT INTO entry_words (entry_words) VALUES ('integrity-check')")
+
+
+def test_what_others_append_is_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    with open_manager(path) as here, open_manager(path) as elsewhere:
+        session = elsewhere.create("a", scopes="x")
+        say(elsewhere, session, *(f"common word{number}" for number in range(1_100)))
+        assert found(here, "word1099") == [1_100]
+        assert rows(path, "SELECT until, (SELECT count(*) FROM entry_words) FROM entry_index") == [
+            (1_100, 1_100)
+        ]
+        elsewhere.history.remove_last(session)
+        say(elsewhere, session, "in its place")
+        assert (found(here, "word1099"), found(here, "place")) == ([], [1_100])
+        elsewhere.history.clear(session)
+        assert found(here, "common") == []
+
+
+def test_a_search_does_not_wait_for_what_is_removed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    with open_manager(path) as here, open_manager(path) as elsewhere:
+        session = elsewhere.create("a", scopes="x")
+        say(elsewhere, session, "kept", "removed")
+        store = here.history._store
+        read = store.read
+
+        def read_and_remove(name: str, *args: Any, **params: Any) -> Any:
+            seen = read(name, *args, **params)
+            if name == "words.behind":
+                elsewhere.history.remove_last(session)
+            return seen
+
+        monkeypatch.setattr(store, "read", read_and_remove)
+        assert found(here, "kept removed") == [1]
+
+
+def test_sweeping_brings_the_index_up_to_the_entries(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    with open_manager(path) as manager:
+        session = manager.create("a", scopes="x")
+        say(manager, session, "needle")
+        manager.history.update_last(session, {"role": "user", "content": "streamed"})
+        assert rows(path, "SELECT words FROM entry_words") == []
+        manager.prune_expired()
+        assert rows(path, "SELECT words FROM entry_words") == [("streamed",)]
+        manager.prune_expired()
+        assert rows(path, "SELECT count(*) FROM entry_words") == [(1,)]
 
 
 def test_compacting_leaves_no_trace_of_what_was_removed(tmp_path: Path) -> None:

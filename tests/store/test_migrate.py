@@ -129,7 +129,7 @@ def test_a_filled_database_of_the_schema_before_logs_had_a_key_is_upgraded_with_
         database.execute("DROP TABLE turns")
         database.execute("DROP TABLE log_keys")
         database.execute("DROP INDEX events_archived")
-        for made_later in ("entries", "entry_words", "import_receipts", "milestones"):
+        for made_later in ("entries", "entry_index", "entry_words", "import_receipts", "milestones"):
             database.execute(f"DROP TABLE {made_later}")
         database.execute("DROP INDEX sessions_conversations")
         database.execute("ALTER TABLE sessions DROP COLUMN entry_count")

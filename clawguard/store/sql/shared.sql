@@ -653,13 +653,7 @@ WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns
 -- name: entry.insert
 -- Add an entry whose number `conversation.grow` gave.
 INSERT INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
-VALUES (:session_id, :seq, :at, :kind, :role, :content, :data, :auto_injected, :tools_indexed) RETURNING id;
-
--- name: entry.replace
--- Put another message in an entry's place; number and time stay.
-UPDATE entries SET kind = :kind, role = :role, content = :content, data = :data, auto_injected = :auto_injected,
-    tools_indexed = :tools_indexed
-WHERE session_id = :session_id AND seq = :seq RETURNING id;
+VALUES (:session_id, :seq, :at, :kind, :role, :content, :data, :auto_injected, :tools_indexed);
 
 -- name: entry.copy
 -- Give a session the first entries of another.
@@ -679,7 +673,11 @@ SELECT {entry_columns} FROM entries WHERE session_id = :session_id ORDER BY seq;
 
 -- name: entry.tail
 -- The newest entries, the newest first.
-SELECT {entry_columns} FROM entries WHERE session_id = :session_id ORDER BY seq DESC LIMIT :limit;
+SELECT id, {entry_columns} FROM entries WHERE session_id = :session_id ORDER BY seq DESC LIMIT :limit;
+
+-- name: entry.since
+-- An entry and those that came after it.
+SELECT id, {entry_columns} FROM entries WHERE session_id = :session_id AND seq >= :seq ORDER BY seq LIMIT :limit;
 
 -- name: entry.page
 -- A stretch of a session's entries.
@@ -689,6 +687,13 @@ ORDER BY seq LIMIT :limit;
 -- name: entry.id
 -- Tells an entry from another one that has its number later.
 SELECT id FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: words.behind
+-- Up to which entry the index goes, and which is the last.
+SELECT until, (SELECT coalesce(max(id), 0) FROM entries) FROM entry_index;
+
+-- name: words.reach
+UPDATE entry_index SET until = :until;
 
 -- name: entry.stretch
 -- A stretch of all entries, for their words.

@@ -56,16 +56,14 @@ DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE seq <= :until ORDE
     AND seq < (SELECT max(seq) FROM events)
 RETURNING seq;
 
+-- name: entry.replace
+-- Put another entry in one's place, with an id of its own; number and time stay.
+INSERT OR REPLACE INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
+SELECT session_id, seq, at, :kind, :role, :content, :data, :auto_injected, :tools_indexed
+FROM entries WHERE session_id = :session_id AND seq = :seq;
+
 -- name: words.insert
 INSERT INTO entry_words (rowid, words, tools) VALUES (:id, :words, :tools);
-
--- name: words.copy
--- Let a session's entries be found by the words of those that they are copies of.
-INSERT INTO entry_words (rowid, words, tools)
-SELECT n.id, w.words, w.tools
-FROM entries n CROSS JOIN entries o ON o.session_id = :source AND o.seq = n.seq
-    CROSS JOIN entry_words w ON w.rowid = o.id
-WHERE n.session_id = :into;
 
 -- name: words.delete
 DELETE FROM entry_words WHERE rowid = (SELECT id FROM entries WHERE session_id = :session_id AND seq = :seq);
