@@ -132,6 +132,7 @@ def mint(path: Path, ids: list[str]) -> list[str]:
         audiences=(),
         kek=None,
         signs=True,
+        max_staleness=0,
         lock_timeout=5.0,
         dispatch="thread",
         clock=None,

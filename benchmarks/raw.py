@@ -26,9 +26,9 @@ def _hear(_: Event) -> None:
     """Do nothing with what is heard."""
 
 
-def open_manager(path: Path) -> SessionManager:
+def open_manager(path: Path, *, max_staleness: float = 0) -> SessionManager:
     """Open a manager that does nothing by itself, with one live receiver."""
-    manager = SessionManager.open(path, sweep_every=None)
+    manager = SessionManager.open(path, sweep_every=None, max_staleness=max_staleness)
     manager.on("session.*", _hear)
     return manager
 

@@ -37,6 +37,22 @@ def hit(setting: Setting) -> Iterator[Result]:
             yield found.against(f"  the same in {threads} threads", 1 / 5, "part")
 
 
+@benchmark("bounded")
+def bounded(setting: Setting) -> Iterator[Result]:
+    """validate of a token seen before, with max_staleness=1"""
+    with open_manager(setting.path("bounded"), max_staleness=1) as manager:
+        token = manager.create("planner", scopes=SCOPES).token
+        decode = decoder(manager)
+        manager.validate(token)
+        found = pair(
+            lambda: manager.validate(token, require="docs:read"),
+            lambda: decode(token),
+            rounds=setting.size(25, 11),
+            number=200,
+        )
+        yield found.against("validate, hit, max_staleness=1, to jwt.decode", 1 / 40, "part")
+
+
 @benchmark("miss")
 def miss(setting: Setting) -> Iterator[Result]:
     """validate of a token never seen before"""

@@ -84,6 +84,7 @@ class EventLog:
         self._new_id = new_id
         self._genesis = genesis(issuer)
         self._safe_seq = 0
+        self.heard: Callable[[Sequence[Entry]], None] | None = None
         self.latest = self.last()[1]
         self._closed = False
         self._begin_anew()
@@ -114,7 +115,9 @@ class EventLog:
             self._bus.queue(written)
 
     def after_commit(self, written: list[Entry]) -> None:
-        """Have what is queued delivered, and wake whoever follows or waits; no lock is held here."""
+        """Have what is queued delivered, and tell whoever follows or waits; no lock is held here."""
+        if self.heard is not None:
+            self.heard(written)
         self._bus.deliver()
         with self._lock:
             self._news.notify_all()

@@ -31,6 +31,7 @@ from clawguard.sessions.aio_parts import (
     AsyncSubscribers,
 )
 from clawguard.sessions.awaiting import Awaited, Plain, Twin, direct, hop, inline, inline_or_hop, own
+from clawguard.sessions.feed import Freshness
 from clawguard.sessions.issuing import AtLimit
 from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.verifier import Verifier
@@ -97,6 +98,11 @@ class _AsyncOpened:
         """The blinker signals."""
         return self._plain.signals
 
+    @property
+    def freshness(self) -> Freshness | None:
+        """How old an answer may be, and for how long such may be given; None without a `max_staleness`."""
+        return self._plain.freshness
+
     def on(
         self,
         pattern: str,
@@ -130,12 +136,19 @@ class AsyncVerifier(_AsyncOpened):
         issuer: str | None = None,
         audience: str | None = None,
         audiences: Collection[str] = (),
+        max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         clock: Clock | None = None,
     ) -> AsyncVerifier:
         """Open an existing store to verify with: see `Verifier.open`."""
         verifier = Verifier.open(
-            url, issuer=issuer, audience=audience, audiences=audiences, lock_timeout=lock_timeout, clock=clock
+            url,
+            issuer=issuer,
+            audience=audience,
+            audiences=audiences,
+            max_staleness=max_staleness,
+            lock_timeout=lock_timeout,
+            clock=clock,
         )
         return cls(verifier)
 
@@ -186,6 +199,7 @@ class AsyncSessionManager(_AsyncOpened):
         refresh_idle: Duration = 3_600,
         refresh_grace: Duration = 10,
         sweep_every: float | None = 1.0,
+        max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
         clock: Clock | None = None,
@@ -203,6 +217,7 @@ class AsyncSessionManager(_AsyncOpened):
             refresh_idle=refresh_idle,
             refresh_grace=refresh_grace,
             sweep_every=sweep_every,
+            max_staleness=max_staleness,
             lock_timeout=lock_timeout,
             dispatch=dispatch,
             clock=clock,

@@ -24,15 +24,19 @@ _LONGEST = 3_600 * SECOND
 class CacheEntry:
     """Hold what one token was found to mean, and the version of its row and the revision it was found at.
 
+    `position` is the event up to which the log was known before the row was read, `due_at` when that is due;
+    as they are by default, the row is read first.
     `is_counted` says that each use is taken from the row's, `cnf` what the token is bound to.
     """
 
     __slots__ = (
         "cnf",
         "context",
+        "due_at",
         "ends_at",
         "is_counted",
         "next_touch",
+        "position",
         "revision",
         "source",
         "touch_every",
@@ -50,10 +54,14 @@ class CacheEntry:
         source: str | None,
         is_counted: bool,
         cnf: Mapping[str, str] | None,
+        position: int = 0,
+        due_at: int = 0,
     ) -> None:
         self.context = context
         self.version = version
         self.revision = revision
+        self.position = position
+        self.due_at = due_at
         self.ends_at = ends_at
         self.touch_every = touch_every
         self.next_touch = 0

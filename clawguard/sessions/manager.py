@@ -76,6 +76,7 @@ class SessionManager(Validation):
         refresh_idle: Duration = 3_600,
         refresh_grace: Duration = 10,
         sweep_every: float | None = 1.0,
+        max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
         clock: Clock | None = None,
@@ -91,8 +92,9 @@ class SessionManager(Validation):
         workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. A refreshable
         session ends `refresh_idle` seconds after its last redeem; `refresh_grace` (0 to 60) see `redeem`.
         Every `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write
-        waits at most `lock_timeout` seconds for others. `dispatch` says where live receivers run: on a
-        `thread` of their own, or `inline`, after each call. Raises ConfigError for what is not as it must be.
+        waits at most `lock_timeout` seconds for others. With a `max_staleness` (from 0.25 seconds) validate
+        answers from memory where no event up to then said otherwise. `dispatch` says where live receivers
+        run: on a `thread` of their own, or `inline`, after each call. Raises ConfigError for what is wrong.
         """
         first = None if policy is None else Given.of(policy)  # a fault shows before anything is made
         limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle, refresh_grace)
@@ -104,6 +106,7 @@ class SessionManager(Validation):
             audiences=audiences,
             kek=kek,
             signs=True,
+            max_staleness=max_staleness,
             lock_timeout=lock_timeout,
             dispatch=dispatch,
             clock=clock,
@@ -115,7 +118,7 @@ class SessionManager(Validation):
             raise
         if first is not None:
             manager._policies.put_first(first, on_failure=manager.close)
-        manager._sweeper.start()
+        manager._start()
         return manager
 
     @property

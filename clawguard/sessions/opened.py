@@ -12,6 +12,7 @@ from clawguard.errors import InvalidArgument
 from clawguard.events.audit import AuditLog
 from clawguard.events.signals import Receiver, Signals
 from clawguard.events.subscribers import Subscribers
+from clawguard.sessions.feed import Freshness
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.sweeper import Sweeper
 
@@ -27,6 +28,9 @@ class Opened:
         self._parts = parts
         self._sweeper = Sweeper(chores, every=every)
         parts.recorder.kick = self._sweeper.kick
+        self._following: Sweeper | None = None
+        if parts.feed is not None:
+            self._following = Sweeper((parts.feed.follow,), every=parts.feed.poll_every)
         parts.bus.sender = self
 
     @property
@@ -48,6 +52,11 @@ class Opened:
     def signals(self) -> Signals:
         """The blinker signals; receivers get `(manager, event=)`."""
         return self._parts.bus.signals
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """How old an answer may be, and for how long such may be given; None without a `max_staleness`."""
+        return None if self._parts.feed is None else self._parts.feed.freshness()
 
     @overload
     def on(
@@ -106,6 +115,12 @@ class Opened:
         self._parts.bus.off(receiver)
         self._parts.servers.off(receiver)
 
+    def _start(self) -> None:
+        """Start the threads between calls."""
+        self._sweeper.start()
+        if self._following is not None:
+            self._following.kick()
+
     def __enter__(self) -> Self:
         return self
 
@@ -116,5 +131,7 @@ class Opened:
 
     def close(self) -> None:
         """Write what was gathered, deliver what is queued, let go of the store; again does nothing."""
+        if self._following is not None:
+            self._following.stop()
         self._sweeper.stop()
         self._parts.close()

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from clawguard.checks import check_text
-from clawguard.clock import SECOND, Clock, IdFactory, SystemClock, microseconds, new_id
+from clawguard.clock import SECOND, Clock, Duration, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
 from clawguard.events.audit import AuditLog
 from clawguard.events.cursors import Bench
@@ -23,6 +23,7 @@ from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
+from clawguard.sessions.feed import LEAST_BOUND, Feed
 from clawguard.sessions.heartbeat import Heartbeat
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
@@ -56,6 +57,7 @@ class Parts(NamedTuple):
     endings: Endings
     servers: Servers
     heartbeat: Heartbeat
+    feed: Feed | None
 
     def change(self, *, durable: bool) -> Change:
         """Return the context manager for one use case's transaction."""
@@ -89,6 +91,7 @@ def open_parts(
     audiences: Collection[str],
     kek: KekSource,
     signs: bool,
+    max_staleness: Duration,
     lock_timeout: float,
     dispatch: Dispatch,
     clock: Clock | None,
@@ -100,6 +103,7 @@ def open_parts(
     if isinstance(audiences, str):
         raise InvalidArgument("audiences", "must be a list of names", hint=f"write audiences=[{audiences!r}]")
     clock = clock or SystemClock()
+    bound = _bound(max_staleness)
     bus = EventBus(dispatch=dispatch)
     patience = microseconds(lock_timeout, argument="lock_timeout") / SECOND
     store = open_store(_resolve(url), clock=clock, create=signs, lock_timeout=patience)
@@ -112,6 +116,7 @@ def open_parts(
             audiences=audiences,
             kek=kek,
             signs=signs,
+            bound=bound,
             clock=clock,
         )
     except BaseException:
@@ -136,6 +141,7 @@ def _assemble(
     audiences: Collection[str],
     kek: KekSource,
     signs: bool,
+    bound: int,
     clock: Clock,
 ) -> Parts:
     meta = store.read("meta.get")
@@ -162,6 +168,9 @@ def _assemble(
 
     recorder = Recorder(change, clock=clock)
     bus.report = recorder.receiver_failed
+    feed = Feed(store, clock, bound=bound) if bound else None
+    if feed is not None:
+        log.heard = feed.heard
     return Parts(
         store=store,
         clock=clock,
@@ -176,7 +185,15 @@ def _assemble(
         endings=Endings(store, change, clock=clock, new_id=new_id),
         servers=Servers(Bench(store, log, bus, change, clock), new_id=new_id),
         heartbeat=Heartbeat(change),
+        feed=feed,
     )
+
+
+def _bound(max_staleness: Duration) -> int:
+    bound = microseconds(max_staleness, argument="max_staleness", least=0)
+    if 0 < bound < LEAST_BOUND:
+        raise InvalidArgument("max_staleness", "must be 0, or at least 0.25 seconds")
+    return bound
 
 
 def _load_kek(store: Store, source: KekSource, issuer: str) -> KeyEncryptionKey:

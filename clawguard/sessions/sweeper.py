@@ -25,6 +25,7 @@ class Sweeper:
         call_around_fork(self)
 
     def _begin_anew(self) -> None:
+        self._failing: set[Callable[[], object]] = set()
         self._wakes: SimpleQueue[None] = SimpleQueue()  # an Event, set in Python, a signal could leave locked
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -75,5 +76,8 @@ class Sweeper:
         try:
             chore()
         except Exception as error:  # whatever it was, the thread must live on
-            if not self._stopped:
+            if not self._stopped and chore not in self._failing:  # once for all the tries of an outage
                 _logger.error("a background chore failed and is tried again: %s", error)
+            self._failing.add(chore)
+        else:
+            self._failing.discard(chore)

@@ -32,6 +32,7 @@ from clawguard.scopes import Scopes, ScopeSet
 from clawguard.sessions.cache import CacheEntry, digest_of
 from clawguard.sessions.change import RevisionMoved
 from clawguard.sessions.current import Use
+from clawguard.sessions.memory import Consistency, Memory
 from clawguard.sessions.opened import Opened
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import check_shown, take
@@ -60,6 +61,7 @@ class Validation(Opened):
         self._lines = parts.lines
         self._now = parts.clock.now
         self._log = parts.log
+        self._memory = Memory(parts.store, parts.cache, parts.feed)
         self._flush_every = math.inf if every is None else every * SECOND
 
     def validate(
@@ -72,6 +74,7 @@ class Validation(Opened):
         audience: str | None = None,
         source: str | None = None,
         proof: Proof | None = None,
+        consistency: Consistency = "bounded",
     ) -> SessionContext:
         """Return who is calling and what they may do, as their row says at this moment.
 
@@ -79,7 +82,8 @@ class Validation(Opened):
         must all be held, `any_of` scopes of which one must be; `source` is where the caller comes from,
         such as an address; `proof` what a bound token needs beside it (a `DPoPProof` or `CertificateProof`
         of `clawguard.guard`). A token of a session whose uses are counted spends one, last of all; the one
-        that takes the last ends the session, and is answered all the same. Raises InvalidToken, InvalidProof,
+        that takes the last ends the session, and is answered all the same. With a `max_staleness` the row is
+        read all the same where `consistency` is "linearizable". Raises InvalidToken, InvalidProof,
         TokenSuperseded, SessionEnded, InsufficientScope; StoreUnavailable or ClockError when it cannot know.
         """
         now = self._time()
@@ -90,7 +94,9 @@ class Validation(Opened):
             self._note_context(context, standing, source=source, now=now)
             self._check_scopes(context, require=require, any_of=any_of)
             return context
-        entry = self._check_token(token_or_context, audience=audience, source=source, now=now)
+        entry = self._check_token(
+            token_or_context, audience=audience, source=source, now=now, consistency=consistency
+        )
         context = entry.context
         is_bound = entry.cnf is not None or proof is not None
         shown = check_shown(self._parts, entry, proof, token=token_or_context, now=now) if is_bound else None
@@ -110,6 +116,7 @@ class Validation(Opened):
                     audience=audience,
                     source=source,
                     proof=proof,
+                    consistency=consistency,
                 )
         if is_bound:  # who has the token alone leaves no trace of activity
             self._touch(entry, source=source, now=now)
@@ -118,7 +125,7 @@ class Validation(Opened):
     def _identify(self, token: str) -> SessionContext:
         """Return who shows a token, as `validate` does, but spend no use: what is asked may be refused."""
         now = self._time()
-        entry = self._check_token(token, audience=None, source=None, now=now)
+        entry = self._check_token(token, audience=None, source=None, now=now, consistency="linearizable")
         if entry.cnf is not None:
             check_shown(self._parts, entry, None, token=token, now=now)
         return entry.context
@@ -177,7 +184,9 @@ class Validation(Opened):
             return "invalid"
         return "active"
 
-    def _check_token(self, token: str, *, audience: str | None, source: str | None, now: int) -> CacheEntry:
+    def _check_token(
+        self, token: str, *, audience: str | None, source: str | None, now: int, consistency: Consistency
+    ) -> CacheEntry:
         if len(token) > MAX_TOKEN or not token.isascii():
             self._recorder.rejected(source=source, reason="too_long" if token.isascii() else "characters")
             raise InvalidToken
@@ -186,16 +195,11 @@ class Validation(Opened):
             raise InvalidToken(hint="a refresh token goes to redeem(), and nowhere else")
         digest = digest_of(token)
         wanted = self._guard.audience if audience is None else audience
-        entry = self._cache.get(digest)
-        if entry is not None and entry.context.audience == wanted:
-            rows = self._store.read("validate.pulse", id=entry.context.session_id)
-            if rows:
-                version, due_at, revision = rows[0]
-                same = version == entry.version and revision == entry.revision
-                if same and now < due_at and now < entry.ends_at:
-                    if entry.cnf is None:
-                        self._touch(entry, source=source, now=now)
-                    return entry
+        entry = self._memory.find(digest, audience=wanted, now=now, consistency=consistency)
+        if entry is not None:
+            if entry.cnf is None:
+                self._touch(entry, source=source, now=now)
+            return entry
         try:
             claims = self._verify(token, audience=audience, now=now)
             return self._admit(claims, digest, source=source, now=now)
@@ -215,6 +219,7 @@ class Validation(Opened):
         return guard.verify(token, audience=audience, now=now)
 
     def _admit(self, claims: Claims, digest: bytes, *, source: str | None, now: int) -> CacheEntry:
+        position = self._memory.position
         try:
             standing = self._judge(claims, now=now)
         except AccessDenied as refusal:
@@ -227,6 +232,8 @@ class Validation(Opened):
             context,
             version=standing.version,
             revision=standing.revision,
+            position=position,
+            due_at=standing.due_at,
             ends_at=claims.expires_at * SECOND,
             touch_every=every,
             source=standing.last_source,

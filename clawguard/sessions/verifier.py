@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from functools import partial
 
-from clawguard.clock import Clock
+from clawguard.clock import Clock, Duration
 from clawguard.sessions.parts import Parts, open_parts
 from clawguard.sessions.proofs import forget_proofs
 from clawguard.sessions.validating import Validation
@@ -31,11 +31,14 @@ class Verifier(Validation):
         issuer: str | None = None,
         audience: str | None = None,
         audiences: Collection[str] = (),
+        max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         clock: Clock | None = None,
     ) -> Verifier:
         """Open an existing store to verify with; `audience` is what this service is called in tokens.
 
+        `max_staleness` (seconds; 0, or 0.25 and more) lets `validate` answer from memory what no event spoke
+        against that long ago.
         Raises ConfigError when there is no database there or it belongs to another issuer.
         """
         parts = open_parts(
@@ -45,10 +48,11 @@ class Verifier(Validation):
             audiences=audiences,
             kek=None,
             signs=False,
+            max_staleness=max_staleness,
             lock_timeout=lock_timeout,
             dispatch="thread",
             clock=clock,
         )
         verifier = cls(parts)
-        verifier._sweeper.start()
+        verifier._start()
         return verifier

@@ -99,6 +99,14 @@ SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace
        s.due_cause, s.depth, s.grant_name, s.granted, s.uses_left, s.cnf, m.revision, m.schema_version
 FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
 
+-- name: feed.head
+-- The revision of keys and policy, and the last event.
+SELECT revision, (SELECT coalesce(max(seq), 0) FROM events) FROM meta WHERE id = 1;
+
+-- name: feed.page
+-- Whom the events behind one concern.
+SELECT seq, session_id FROM events WHERE seq > :after ORDER BY seq LIMIT :limit;
+
 -- name: session.insert
 -- Bring a session into being, unless its agent is disabled; nothing else does.
 INSERT INTO sessions (id, version, generation, key, request_id, agent_id, agent_alias, subject, workspace_id,
