@@ -78,6 +78,8 @@ def check_json(value: object, *, argument: str, longest: int, deepest: int) -> s
         _check_json(value, deepest)
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgument(argument, "holds a lone surrogate, which no UTF-8 text has") from None
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgument(
             argument, f"must hold JSON values only, at most {deepest} levels deep"

@@ -6,7 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from clawguard.checks import check_json
 from clawguard.errors import InvalidArgument
@@ -27,14 +35,23 @@ _PLAIN = _COLUMNS | {"content"}
 M = TypeVar("M", bound=BaseModel)
 
 
+def _bounded(keyword: str) -> str:
+    """Bound the length: pydantic's own bound refuses lone surrogates, which a search takes for blanks."""
+    if len(keyword) > _LONGEST_KEYWORD:
+        raise ValueError(f"must be at most {_LONGEST_KEYWORD} characters")
+    return keyword
+
+
 class Message(BaseModel):
     """Hold one message: who speaks (`role`), what (`content`: text, or a list of parts), and calls of tools.
 
     Fields of other names are kept as they are. An entry of another `kind` than `message` needs no role. One
-    that is `auto_injected` is left out of exports.
+    that is `auto_injected` is left out of exports. The `repr` tells nothing of what was said.
     """
 
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True, extra="allow", frozen=True, hide_input_in_errors=True, revalidate_instances="always"
+    )
 
     role: Role | None = None
     content: str | list[dict[str, Any]] | None = None
@@ -52,6 +69,9 @@ class Message(BaseModel):
         if taken:
             raise ValueError(f"{min(taken)!r} is what an entry has, a message's field needs another name")
         return self
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [("role", self.role), ("kind", self.kind), ("characters", len(self.text))]
 
     @property
     def text(self) -> str:
@@ -72,9 +92,11 @@ class SessionQuery(BaseModel):
     `since` and `until` are aware datetimes; a word that ends in `*` stands for all that begin so.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, hide_input_in_errors=True, revalidate_instances="always"
+    )
 
-    keyword: Annotated[str, Field(max_length=_LONGEST_KEYWORD)]
+    keyword: Annotated[str, AfterValidator(_bounded), Field(repr=False)]
     limit: Annotated[int, Field(ge=1, le=_MAX_LIMIT)] = 50
     agent_id: str | None = None
     channel_id: str | None = None
@@ -83,9 +105,12 @@ class SessionQuery(BaseModel):
 
 
 def read_message(value: object, *, argument: str = "message") -> Message:
-    """Return a message, given as one or as a dict; raise InvalidArgument, which repeats nothing of it."""
+    """Return a message, given as one or as a dict; raise InvalidArgument, which repeats nothing of it.
+
+    One that is given as such is looked at again: `model_copy` and `model_construct` check nothing.
+    """
     if isinstance(value, Message):
-        return value
+        return _validated(Message, value, argument=argument)
     if not isinstance(value, Mapping):
         hint = "write {'role': 'user', 'content': ...}" if isinstance(value, str) else None
         raise InvalidArgument(argument, "must be a Message or a dict", hint=hint)
@@ -98,7 +123,7 @@ def read_query(keyword: object, given: Mapping[str, object]) -> SessionQuery:
         return _validated(SessionQuery, {"keyword": keyword, **given}, argument=None)
     if given:
         raise InvalidArgument(min(given), "stands in the query already", hint="give a text, or a query alone")
-    return keyword
+    return _validated(SessionQuery, keyword, argument=None)
 
 
 def encode(message: Message, *, at: int, index_tools: bool = False, argument: str = "message") -> Row:
@@ -136,7 +161,7 @@ def decode(row: Row) -> Message:
     return Message.model_validate(given | rest)
 
 
-def _validated(model: type[M], value: dict[str, object], *, argument: str | None) -> M:
+def _validated(model: type[M], value: dict[str, object] | M, *, argument: str | None) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:

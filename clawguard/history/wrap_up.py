@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class WrapUp:
     count: int
     kinds: Mapping[str, int]
     tools: Mapping[str, int]
-    first_prompt: str | None
+    first_prompt: str | None = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready values; instants in ISO 8601."""

@@ -17,7 +17,27 @@ from tests.clocks import FakeClock
 from tests.openers import open_manager, raw, rows
 
 SYNTAX = st.sampled_from(
-    ['"', "'", "*", "(", ")", "^", ":", "-", "+", "{", "}", "\0", "OR", "AND", "NOT", "NEAR(", " ", "words"]
+    [
+        '"',
+        "'",
+        "*",
+        "(",
+        ")",
+        "^",
+        ":",
+        "-",
+        "+",
+        "{",
+        "}",
+        "\0",
+        "OR",
+        "AND",
+        "NOT",
+        "NEAR(",
+        " ",
+        "words",
+        "\ud800",
+    ]
 )
 ANY_TEXT = st.text() | st.lists(SYNTAX | st.text(max_size=3), max_size=12).map("".join)
 

@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[object, str]] = {
     "a time of its own": ({"role": "user", "content": "hush", "at": "now"}, "'at' is what an entry has"),
     "names that are no texts": ({"role": "user", 7: "hush"}, "message: "),
     "a lone surrogate": ({"role": "user", "content": "hush\ud800"}, "lone surrogate"),
-    "a lone surrogate aside": ({"role": "user", "name": "hush\ud800"}, "JSON values only"),
+    "a lone surrogate aside": ({"role": "user", "name": "hush\ud800"}, "lone surrogate"),
     "not a number": ({"role": "user", "hush": float("nan")}, "JSON values only"),
     "an object": ({"role": "user", "hush": object()}, "JSON values only"),
     "bytes": ({"role": "user", "hush": [b"hush"]}, "JSON values only"),
@@ -103,6 +103,42 @@ def test_what_is_no_message_is_refused_and_not_repeated(fault: str) -> None:
     assert caught.value.argument == "message"
     assert "hush" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+MADE = Message(role="user", content="hush", name="ana")
+FORGED = {
+    "a copy with another role": MADE.model_copy(update={"role": "hush"}),
+    "a copy with a number of its own": MADE.model_copy(update={"seq": 7}),
+    "a copy with a number as content": MADE.model_copy(update={"content": 7}),
+    "one that was put together": Message.model_construct(kind="hush"),
+    "one with a flag that is none": Message.model_construct(role="user", content="", auto_injected="hush"),
+}
+
+
+@pytest.mark.parametrize("fault", FORGED)
+def test_a_message_that_nobody_checked_is_checked(fault: str) -> None:
+    """Else an entry would be stored that can never be read again, and with it the whole conversation."""
+    with pytest.raises(InvalidArgument) as caught:
+        read_message(FORGED[fault])
+    assert "hush" not in str(caught.value)
+
+
+@given(MESSAGES)
+def test_a_message_that_is_one_is_taken_as_it_is(given_: dict[str, Any]) -> None:
+    message = read_message(given_)
+    again = read_message(message)
+    assert (again, again.model_fields_set) == (message, message.model_fields_set)
+
+
+def test_a_query_that_nobody_checked_is_checked() -> None:
+    with pytest.raises(InvalidArgument, match="limit: "):
+        read_query(SessionQuery(keyword="word").model_copy(update={"limit": -1}), {})
+
+
+def test_what_was_said_or_searched_for_is_in_no_repr() -> None:
+    for made in (MADE, SessionQuery(keyword="hush")):
+        assert "hush" not in f"{made!r} {made}"
+    assert repr(MADE) == "Message(role='user', kind='message', characters=4)"
 
 
 def test_nesting_has_a_bound() -> None:
@@ -141,7 +177,7 @@ def test_a_search_that_will_not_do_is_refused(argument: str, fields: dict[str, A
 
 def test_a_query_says_all_of_a_search_by_itself() -> None:
     query = SessionQuery(keyword="word", limit=3)
-    assert read_query(query, {}) is query
+    assert read_query(query, {}) == query
     with pytest.raises(InvalidArgument, match="limit: stands in the query"):
         read_query(query, {"limit": 5})
 

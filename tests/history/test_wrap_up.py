@@ -55,6 +55,7 @@ def test_a_summary_tells_duration_kinds_tools_and_what_was_asked_first() -> None
     assert found.kinds == {"message": 5, "warn": 1}
     assert found.tools == {"find": 2, "read": 1}
     assert found.first_prompt == "what is new?\n> really"
+    assert "what is new" not in repr(found)
     assert found.to_markdown() == (
         "# Plan\n\n"
         "- session: `0190d2a0-1111-7000-8000-000000000001`, agent `planner`\n"
