@@ -26,6 +26,8 @@ __all__ = [
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _TICK
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
 LONGEST = 3_653 * 86_400 * SECOND  # ten years: what asks for more is a slip
 
 Duration = float | timedelta
@@ -73,10 +75,13 @@ def to_datetime(at: int) -> datetime:
 
 
 def to_microseconds(at: datetime, *, argument: str = "at") -> int:
-    """Return an aware datetime as microseconds UTC."""
+    """Return an aware datetime as microseconds UTC; raise InvalidArgument for one without a place there."""
     if not isinstance(at, datetime) or at.utcoffset() is None:
         raise InvalidArgument(argument, "must be a datetime with a time zone", hint="use datetime.now(UTC)")
-    return (at - _EPOCH) // _TICK
+    ticks = (at - _EPOCH) // _TICK
+    if not _FIRST <= ticks <= _LAST:
+        raise InvalidArgument(argument, "must lie in the years 1 to 9999 in UTC")
+    return ticks
 
 
 def microseconds(duration: object, *, argument: str, least: int = 1) -> int:

@@ -22,6 +22,8 @@ __all__ = [
     "write_private",
 ]
 
+_DATABASE = b"SQLite format 3\0"
+
 
 def absolute(path: Path, *, argument: str) -> Path:
     """Return the whole path of a file; raise InvalidArgument for what no file can be called."""
@@ -88,6 +90,7 @@ def replace_private(path: Path, data: bytes, *, name: str) -> None:
     """Put the data into a file, whole or not at all; raise ConfigError. For one writer at a time."""
     temporary = path.with_name(f".{path.name}.new")
     try:
+        _check_place(path, name=name)
         try:
             temporary.unlink(missing_ok=True)  # what a writer left that was killed
             write_private(temporary, data)
@@ -104,10 +107,11 @@ def replacing(path: Path, *, name: str) -> Iterator[IO[bytes]]:
     """Give a file to write into, which takes its place when the block ends well: synced, whole, 0600.
 
     Until then, and where the block fails, what stood there stays. Any number may write at once: the last one
-    stays. Raises ConfigError.
+    stays. Raises ConfigError, and that before the block for what a file must not take the place of.
     """
     aside: str | None = None
     try:
+        _check_place(path, name=name)
         descriptor, aside = tempfile.mkstemp(prefix=".clawguard-", suffix=".new", dir=path.parent)  # 0600
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -122,6 +126,19 @@ def replacing(path: Path, *, name: str) -> Iterator[IO[bytes]]:
         if aside is not None:
             with suppress(OSError):
                 Path(aside).unlink()
+
+
+def _check_place(path: Path, *, name: str) -> None:
+    """Raise ConfigError where a folder, a device, a FIFO or a database would go for a file; OSError."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f"the {name} {path} cannot be written: no regular file stands there")
+    with path.open("rb") as file:
+        if file.read(len(_DATABASE)) == _DATABASE:
+            raise ConfigError(f"the {name} {path} cannot be written: a database stands there")
 
 
 def sync_folder(folder: Path) -> None:

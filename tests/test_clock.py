@@ -61,6 +61,19 @@ def test_an_instant_of_another_zone_is_the_same() -> None:
     assert to_microseconds(there) == to_microseconds(datetime(2026, 9, 21, 14, 0, tzinfo=UTC))
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=12))),
+    ],
+)
+def test_an_instant_that_no_datetime_in_utc_is(at: datetime) -> None:
+    """Stored, it could be read by nobody."""
+    with pytest.raises(InvalidArgument, match="years 1 to 9999"):
+        to_microseconds(at)
+
+
 @pytest.mark.parametrize("at", [datetime(2026, 9, 21), 1_790_000_000, "2026-09-21", None])  # noqa: DTZ001
 def test_an_instant_without_a_zone(at: Any) -> None:
     with pytest.raises(InvalidArgument, match="since: must be a datetime with a time zone"):

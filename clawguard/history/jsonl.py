@@ -5,6 +5,7 @@ Files without the first line are read as well, and messages with fields of other
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -19,11 +20,13 @@ from clawguard.clock import to_microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.history.messages import encode, read_message
 from clawguard.history.records import Entry, Row, SessionMetadata
-from clawguard.private_files import replacing
+from clawguard.private_files import absolute, replacing
 
 __all__ = ["Progress", "Read", "opened", "path_of", "write_file"]
 
 _LONGEST_LINE = 67_108_864
+_HEADER = {"agent", "created_at"}  # of these a first line has one, and of these none
+_MESSAGE = {"role", "kind", "content"}
 _PROGRESS_EVERY = 1_000
 
 Progress = Callable[[int], object]
@@ -72,14 +75,15 @@ class Read:
 
 def path_of(path: object) -> Path:
     """Return the path of a file; raise InvalidArgument for what none can be called."""
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise InvalidArgument("path", "must be the path of a file")
     try:
-        if b"\0" not in os.fsencode(path):
-            return Path(os.fsdecode(path)).absolute()
-    except UnicodeEncodeError:
-        pass
-    raise InvalidArgument("path", "holds characters that no file name has")
+        name = os.fsdecode(path) if isinstance(path, str | os.PathLike) else ""
+    except TypeError:
+        name = ""
+    if not name:
+        raise InvalidArgument("path", "must be the path of a file")
+    if "\0" in name:
+        raise InvalidArgument("path", "holds characters that no file name has")
+    return absolute(Path(name), argument="path")
 
 
 @contextmanager
@@ -142,8 +146,8 @@ def _row(line: bytes, number: int, *, now: int) -> Row | dict[str, Any] | None:
     if not line.strip():
         return None
     try:
-        value = _object(line)
-        if number == 1 and "role" not in value and {"agent", "created_at"} & value.keys():
+        value = _object(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
+        if number == 1 and _HEADER & value.keys() and not _MESSAGE & value.keys():
             return value
         at = value.pop("at", None)
         value.pop("seq", None)
@@ -157,12 +161,22 @@ def _object(line: bytes) -> dict[str, Any]:
     if len(line) > _LONGEST_LINE:
         raise InvalidArgument("line", f"is longer than {_LONGEST_LINE} bytes")
     try:
-        value = json.loads(line.decode())
+        value = json.loads(line.decode(), object_pairs_hook=_once)
+    except InvalidArgument:
+        raise
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise InvalidArgument("line", "is no JSON object")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's members; by itself the JSON module drops all but the last of those alike in name."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise InvalidArgument("line", "has a name twice in one object")
+    return members
 
 
 def _instant(text: object) -> int:

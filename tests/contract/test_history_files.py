@@ -133,7 +133,44 @@ def test_what_comes_while_it_is_exported_is_for_the_next_time(
     assert manager.history.export_jsonl(session, file) == 1_002
 
 
-@pytest.mark.parametrize("wrong", ["", 7, "a\0b", b"a", "\ud800", None])
+def test_an_export_takes_the_place_of_no_folder_device_or_database(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    folder, fifo, link = tmp_path / "folder", tmp_path / "fifo", tmp_path / "link"
+    folder.mkdir()
+    os.mkfifo(fifo)
+    link.symlink_to("/dev/null")
+    with open_manager(path, clock=clock) as manager:
+        session = manager.create("a", scopes="x")
+        say(manager, session, "kept")
+        for place, why in ((folder, "regular"), (fifo, "regular"), (link, "regular"), (path, "database")):
+            with pytest.raises(ConfigError, match=f"the export {place} cannot be written: .*{why}"):
+                manager.history.export_jsonl(session, place)
+        assert manager.history.count(session) == 1
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert link.is_symlink()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["data", "fifo", "folder", "link"]
+    with open_manager(path, clock=clock) as manager:
+        assert manager.history.count(session) == 1
+
+
+def test_a_relative_path_in_a_folder_that_is_gone_is_told(
+    manager: SessionManager, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    for verb in (manager.history.export_jsonl, manager.history.import_jsonl):
+        with pytest.raises(ConfigError, match="working folder"):
+            verb(session, "talk.jsonl")
+
+
+class NoPath(os.PathLike[str]):
+    def __fspath__(self) -> str:
+        return 7  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("wrong", [NoPath(), "", 7, "a\0b", b"a", "\ud800", None])
 def test_a_path_that_none_can_be_is_refused(manager: SessionManager, session: Session, wrong: Any) -> None:
     for verb in (manager.history.export_jsonl, manager.history.import_jsonl):
         with pytest.raises(InvalidArgument, match="path"):
@@ -228,6 +265,26 @@ def test_the_same_file_is_imported_once_until_the_conversation_is_cleared(
     assert manager.history.count(session) == 3
 
 
+def test_a_mark_of_the_byte_order_and_ends_of_lines_of_windows_are_no_fault(
+    manager: SessionManager, session: Session, file: Path
+) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + CRABTALK.replace("\n", "\r\n").encode())
+    done = manager.history.import_jsonl(session, file)
+    assert (done.count, done.header and done.header["agent"]) == (3, "crab")
+
+
+def test_a_first_line_with_something_in_it_is_a_message(
+    manager: SessionManager, session: Session, file: Path
+) -> None:
+    file.write_text('{"kind":"warn","content":"the disk","agent":"crab"}\n', encoding="utf-8")
+    done = manager.history.import_jsonl(session, file)
+    assert (done.count, done.header) == (1, None)
+    file.write_text('{"content":"nobody said it","agent":"crab"}\n', encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="line 1: a message needs a role"):
+        manager.history.import_jsonl(session, file)
+    assert [each.text for each in manager.history.load(session)] == ["the disk"]
+
+
 GOOD = '{"role":"user","content":"good"}'
 FAULTS: dict[str, tuple[str, str]] = {
     "no JSON": ("hush", "is no JSON object"),
@@ -240,6 +297,10 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a second header": ('{"agent":"hush","created_at":"now"}', "needs a role"),
     "a time that is none": ('{"role":"user","content":"","at":"hush"}', "at: must be an instant"),
     "a time without a zone": ('{"role":"user","content":"","at":"2026-01-01T00:00:00"}', "with a time zone"),
+    "a time after all times": ('{"role":"user","at":"9999-12-31T23:59:59-12:00"}', "at: must be an instant"),
+    "a time before them": ('{"role":"user","at":"0001-01-01T00:00:00+12:00"}', "at: must be an instant"),
+    "a name twice": ('{"role":"user","content":"a","content":"hush"}', "a name twice"),
+    "a name twice within": ('{"role":"user","x":[{"y":1,"y":"hush"}]}', "a name twice"),
     "a number as a time": ('{"role":"user","content":"","at":7}', "at: must be an instant"),
     "not a number": ('{"role":"user","x":NaN}', "JSON values only"),
     "a surrogate": ('{"role":"user","content":"hush\\ud800"}', "lone surrogate"),
