@@ -11,11 +11,11 @@ from clawguard.checks import check_progress, check_text, is_integer
 from clawguard.clock import Clock, microseconds, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
-from clawguard.models import STATES, Page, Session
+from clawguard.models import Page, Session
 from clawguard.sessions.change import Change
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
-from clawguard.sessions.pages import cursor_of, digest_of, position_of
+from clawguard.sessions.pages import check_filters, cursor_of, digest_of, position_of
 from clawguard.sessions.references import SessionRef, find_id
 from clawguard.store import Row, Store
 
@@ -74,7 +74,7 @@ class Directory:
         """
         if not is_integer(limit, least=1, most=_MAX_LIMIT):
             raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
-        params = {"workspace_id": _workspace(workspace_id), **_check_filters(filters)}
+        params = {"workspace_id": _workspace(workspace_id), **check_filters(filters, _FILTERS)}
         if live is not None and not isinstance(live, bool):
             raise InvalidArgument("live", "must be True, False or None")
         digest = digest_of(params, live)
@@ -183,13 +183,3 @@ def _batches(rows: list[Row]) -> Iterator[list[str]]:
 
 def _workspace(workspace_id: str) -> str:
     return check_text(workspace_id, argument="workspace_id")
-
-
-def _check_filters(filters: dict[str, str]) -> dict[str, str]:
-    for name, value in filters.items():
-        if name not in _FILTERS:
-            raise InvalidArgument(name[:64], "is not a filter", hint=f"the filters are {', '.join(_FILTERS)}")
-        check_text(value, argument=name)
-        if name == "state" and value not in STATES:
-            raise InvalidArgument("state", f"must be one of {', '.join(STATES)}")
-    return filters

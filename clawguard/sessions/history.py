@@ -21,7 +21,7 @@ from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.indexing import Indexing
 from clawguard.sessions.milestones import Milestones
-from clawguard.sessions.pages import cursor_of, digest_of, position_of
+from clawguard.sessions.pages import check_filters, cursor_of, digest_of, position_of
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.references import SessionRef, session_id_of
 
@@ -72,8 +72,9 @@ class History(Conversations):
     ) -> int:
         """Delete the conversations without activity for `idle_for` seconds, and return how many those were.
 
-        As `delete` does, in batches; none of a session with a turn under way. Nothing calls this by itself.
-        `progress` is told the number so far. With `dry_run` nothing is deleted.
+        As `delete` does, in batches; none of a session with a turn under way, its own or one below it, which
+        would end with it. Nothing calls this by itself. `progress` is told the number so far. With `dry_run`
+        nothing is deleted.
         """
         check_flag(dry_run, argument="dry_run")
         check_progress(progress)
@@ -114,7 +115,7 @@ class History(Conversations):
         if not is_integer(limit, least=1, most=_MAX_LIMIT):
             raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
         params: dict[str, Any] = {"workspace_id": check_text(workspace_id, argument="workspace_id")}
-        params |= _checked(filters)
+        params |= check_filters(filters, _FILTERS)
         digest, names = digest_of("history", params), tuple(filters)
         if cursor is not None:
             found = re.fullmatch(_POSITION, position_of(cursor, digest))
@@ -134,29 +135,33 @@ class History(Conversations):
         keyword: str | SessionQuery,
         *,
         session: SessionRef | None = None,
-        workspace_id: str = DEFAULT_WORKSPACE,
+        workspace_id: str | None = None,
         **narrowed: Unpack[Searched],
     ) -> tuple[Hit, ...]:
-        """Return the entries of a workspace that hold any word of a text, the best first.
+        """Return the entries of a session, or of a workspace, that hold any word of a text, the best first.
 
         A word that ends in `*` stands for all that begin so; accents and case make no difference, and any
         other character is just a character. `narrowed` are `limit` (50; 1 to 1,000), `agent_id`,
-        `channel_id`, `since` and `until`; a `SessionQuery` holds all of it.
+        `channel_id`, `since` and `until`; a `SessionQuery` holds all of it. Without a session and a
+        `workspace_id` it looks through the workspace `default`.
         """
         from clawguard.history.messages import read_query
 
         query = read_query(keyword, narrowed)
-        params = {"workspace_id": check_text(workspace_id, argument="workspace_id")}
-        names, given = _narrowing(query)
-        if session is not None:
+        names, params = _narrowing(query)
+        if session is None:
+            workspace = DEFAULT_WORKSPACE if workspace_id is None else workspace_id
+            params["workspace_id"] = check_text(workspace, argument="workspace_id")
+        else:
+            known = self._known(session, workspace_id)
+            params |= {"workspace_id": known.workspace_id, "session_id": known.session_id}
             names.append("entry_of_session")
-            params["session_id"] = session_id_of(session)
         wanted = matching(query.keyword)
         if wanted is None:
             return ()
         self.indexing.catch_up()
         marks = {"query": wanted, "limit": query.limit, "open": "[", "close": "]"}
-        return tuple(map(_hit, self._store.read("words.search", tuple(names), **marks, **params, **given)))
+        return tuple(map(_hit, self._store.read("words.search", tuple(names), **marks, **params)))
 
     def fork(
         self,
@@ -278,14 +283,6 @@ class History(Conversations):
         """
         check_progress(progress)
         return self.indexing.compact(progress=progress)
-
-
-def _checked(filters: dict[str, str]) -> dict[str, str]:
-    for name, value in filters.items():
-        if name not in _FILTERS:
-            raise InvalidArgument(name[:64], "is not a filter", hint=f"the filters are {', '.join(_FILTERS)}")
-        check_text(value, argument=name)
-    return filters
 
 
 def _narrowing(query: SessionQuery) -> tuple[list[str], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, and of which listing. They outlive the row that they stand on."""
+"""Pages: what a listing is narrowed by, and cursors, which outlive the row that they stand on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,27 @@ import base64
 import binascii
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
+from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
+from clawguard.models import STATES
 
-__all__ = ["cursor_of", "digest_of", "position_of"]
+__all__ = ["check_filters", "cursor_of", "digest_of", "position_of"]
 
 _TAIL = 24  # a digest of the listing's filters, and of that and the position
+
+
+def check_filters(filters: dict[str, str], known: Collection[str]) -> dict[str, str]:
+    """Return what a listing is narrowed by; raise InvalidArgument for what is unknown or will not do."""
+    for name, value in filters.items():
+        if name not in known:
+            raise InvalidArgument(name[:64], "is not a filter", hint=f"the filters are {', '.join(known)}")
+        check_text(value, argument=name)
+        if name == "state" and value not in STATES:
+            raise InvalidArgument("state", f"must be one of {', '.join(STATES)}")
+    return filters
 
 
 def digest_of(*filters: Any) -> str:

@@ -298,6 +298,8 @@ def test_a_page_is_narrowed_and_its_cursor_is_of_that_listing_alone(manager: Ses
         manager.history.page(cursor=listing.next_cursor)
     with pytest.raises(InvalidArgument, match="is not a filter"):
         manager.history.page(colour="red")
+    with pytest.raises(InvalidArgument, match="state: must be one of"):
+        manager.history.page(state="flying")
     assert manager.history.page(workspace_id="other").items == ()
 
 
@@ -424,6 +426,21 @@ def test_stale_conversations_are_deleted_and_none_of_a_running_session(
     deleted = manager.events.read(types="history.deleted")
     assert len(deleted) == 2
     assert len({each.cause_id for each in deleted}) == 1
+
+
+def test_a_conversation_stays_while_there_is_work_below_it(manager: SessionManager, clock: FakeClock) -> None:
+    lead, *others = (manager.create("lead", scopes="x", ttl=86_400) for _ in range(3))
+    child = manager.delegate(lead, "child", scopes="x", ttl=86_400)
+    helper = manager.delegate(child, "helper", scopes="x", ttl=86_400)
+    for each in (lead, child, *others):
+        say(manager, each, "a")
+    with manager.activity.turn(helper, lease=86_400) as turn:
+        clock.advance(7_200)
+        assert manager.history.cleanup_stale(3_600, dry_run=True) == 2
+        assert manager.history.cleanup_stale(3_600) == 2
+        turn.check()
+        assert [manager.history.count(each) for each in (lead, child, *others)] == [1, 1, 0, 0]
+    assert manager.history.cleanup_stale(3_600) == 2
 
 
 def test_a_touch_that_is_not_written_yet_keeps_a_conversation(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawguard import InvalidArgument, Session, SessionManager, StoreUnavailable
+from clawguard import InvalidArgument, Session, SessionManager, SessionNotFound, StoreUnavailable
 from clawguard.history.messages import SessionQuery
 from tests.clocks import FakeClock
 from tests.openers import open_manager, raw, rows
@@ -154,7 +154,10 @@ def test_a_search_is_narrowed(manager: SessionManager, clock: FakeClock, session
     assert whose(since=at[0], until=at[1]) == {session.id}
     assert whose(since=at[1]) == {other.id}
     assert whose(workspace_id="other") == {foreign.id}
-    assert whose(session=session, workspace_id="other") == set()
+    assert whose(session=foreign) == whose(session=foreign.id, workspace_id="other") == {foreign.id}
+    for narrowed in ({"session": session, "workspace_id": "other"}, {"session": "no such session"}):
+        with pytest.raises(SessionNotFound):
+            whose(**narrowed)
     query = SessionQuery(keyword="needle", agent_id="scout", since=at[1])
     assert [hit.session_id for hit in manager.history.search(query)] == [other.id]
 

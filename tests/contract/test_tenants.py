@@ -54,6 +54,7 @@ VERBS: dict[str, Verb] = {
     "history.count": lambda m, s, w: m.history.count(s, workspace_id=w) is not None,
     "history.metadata": lambda m, s, w: m.history.metadata(s, workspace_id=w),
     "history.wrap_up": lambda m, s, w: m.history.wrap_up(s, workspace_id=w),
+    "history.search": lambda m, s, w: m.history.search("said", session=s, workspace_id=w) is not None,
     "history.export_jsonl": lambda m, s, w: m.history.export_jsonl(s, os.devnull + "/x", workspace_id=w),
     "history.import_jsonl": lambda m, s, w: m.history.import_jsonl(s, __file__, workspace_id=w),
     "history.fork": lambda m, s, w: m.history.fork(s, s, workspace_id=w),

@@ -640,18 +640,28 @@ ORDER BY last_activity DESC, id DESC LIMIT :limit;
 -- filter: below_activity
 (last_activity, id) < (:cursor_activity, :cursor_id)
 
+-- fragment: at_work
+WITH RECURSIVE at_work (id, parent_id) AS (
+    SELECT id, parent_id FROM sessions
+    WHERE ended_at IS NULL AND state = 'running' AND due_at > :now AND workspace_id = :workspace_id
+    UNION
+    SELECT s.id, s.parent_id FROM sessions s JOIN at_work a ON s.id = a.parent_id
+)
+
 -- name: conversation.stale
--- The next conversations without activity since before a moment, the longest idle first; none of a running session.
+-- The next without activity since before a moment, the longest idle first; none of what runs or stands above it.
+{at_work}
 SELECT id FROM sessions
 WHERE workspace_id = :workspace_id AND entry_count > 0 AND last_activity < :before
-    AND NOT (state = 'running' AND ended_at IS NULL AND due_at > :now)
+    AND id NOT IN (SELECT id FROM at_work)
 ORDER BY last_activity, id LIMIT :limit;
 
 -- name: conversation.count_stale
 -- How many those are.
+{at_work}
 SELECT count(*) FROM sessions
 WHERE workspace_id = :workspace_id AND entry_count > 0 AND last_activity < :before
-    AND NOT (state = 'running' AND ended_at IS NULL AND due_at > :now);
+    AND id NOT IN (SELECT id FROM at_work);
 
 -- name: session.set_forked_from
 -- Note whose conversation a live session goes on with.
