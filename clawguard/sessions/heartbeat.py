@@ -59,8 +59,9 @@ class Heartbeat:
             self._next[kept] = due
             is_early = due < self._sleeps_until
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="clawguard-heartbeat", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="clawguard-heartbeat", daemon=True)
+                thread.start()  # where none can be had, the next turn tries again
+                self._thread = thread
         if is_early:
             self._wakes.put(None)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from clawguard.clock import SECOND, Clock
 from clawguard.errors import ClawguardError, InvalidArgument, TurnLost, TurnTimeout
@@ -29,6 +31,8 @@ _logger = logging.getLogger("clawguard.sessions")
 _PATIENCE = 20
 _SHORTEST_REST, _LONGEST_REST = 0.005, 0.25  # seconds
 _BEATS = 3  # in one lease of whoever waits
+
+T = TypeVar("T")
 
 
 class TurnDesk(NamedTuple):
@@ -57,6 +61,8 @@ class Turn:
         self._pid = 0
         self._since = 0
         self._renew_at = 0
+        self._standing = threading.RLock()  # a signal must not make its own thread wait for itself
+        self._is_given_up = False
 
     def __repr__(self) -> str:
         return f"Turn({self.id!r})"
@@ -115,12 +121,12 @@ class Turn:
         bell, loop = asyncio.Event(), asyncio.get_running_loop()
         try:
             with self._desk.log.alerts.waking(self._wish.session_id, partial(_ring_on, loop, bell)):
-                while not (self._is_worth_it() and await self._stand_on(loop)):
+                while not (self._is_worth_it() and await _in_thread(self._stand)):
                     self._check_time()
                     await _heard(bell, self._rest())
             self._desk.heartbeat.keep(self)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._withdraw))
+            await _in_thread(self._withdraw)
             raise
         self._watch = Watch(self.check)
         return self
@@ -130,7 +136,7 @@ class Turn:
     ) -> None:
         self._watch.stop()
         try:
-            held = await asyncio.shield(asyncio.to_thread(self._leave, kind))
+            held = await _in_thread(partial(self._leave, kind))
         finally:
             self._watch.settle(kind)
         self._answer(kind, held)
@@ -152,19 +158,13 @@ class Turn:
 
     def _stand(self) -> bool:
         """Begin the turn if it is ours by now; else keep the ticket."""
-        self._renew_at = self._desk.clock.elapsed() + self.lease // _BEATS
-        stand = self._desk.tickets.stand(self._wish, self._number)
-        self._number, self._session = stand.number, stand.session
-        return stand.session is not None
-
-    async def _stand_on(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Do so in a worker thread, to its end even when cancelled."""
-        work = loop.run_in_executor(None, partial(copy_context().run, self._stand))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.shield(_finished(work))  # so that what it brought can be given back
-            raise
+        with self._standing:
+            if self._is_given_up:
+                return False
+            self._renew_at = self._desk.clock.elapsed() + self.lease // _BEATS
+            stand = self._desk.tickets.stand(self._wish, self._number)
+            self._number, self._session = stand.number, stand.session
+            return stand.session is not None
 
     def _check_time(self) -> None:
         if self._wish.timeout is not None and self._waited() >= self._wish.timeout:
@@ -183,9 +183,13 @@ class Turn:
         return rest if left is None else min(rest, max(0, left) / SECOND)
 
     def _withdraw(self) -> None:
-        """Leave the queue, or a turn that begins too late; whoever is next may go on at once."""
+        """Leave the queue, or a turn that begins too late; whoever is next may go on at once.
+
+        A task that is cancelled may still be standing in another thread: what that brings is given back.
+        """
+        self._is_given_up = True
         self._desk.heartbeat.let_go(self)
-        with suppress(ClawguardError):  # else the lease ends by itself
+        with self._standing, suppress(ClawguardError):  # else the lease ends by itself
             if self._session is not None:
                 self._desk.tickets.leave(self._wish, self.number, failed=False)
             elif self._number is not None:
@@ -241,6 +245,10 @@ async def _heard(bell: asyncio.Event, rest: float) -> None:
     bell.clear()
 
 
-async def _finished(work: asyncio.Future[bool]) -> None:
-    with suppress(ClawguardError):
-        await work
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Do something in a worker thread, to its end even when cancelled.
+
+    A future and no task: the end of the loop cancels tasks, also such as have not begun.
+    """
+    bound = partial(copy_context().run, work)
+    return asyncio.shield(asyncio.get_running_loop().run_in_executor(None, bound))

@@ -589,8 +589,9 @@ def test_a_cancelled_wait_leaves_the_queue(manager: SessionManager, made: Sessio
     assert tickets(manager, made) == []
 
 
+@pytest.mark.parametrize("cancels", [1, 2])
 def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
-    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch
+    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch, cancels: int
 ) -> None:
     stands = manager.activity._desk.tickets.stand
     stood = threading.Event()
@@ -608,7 +609,9 @@ def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
     async def run() -> None:
         task = asyncio.create_task(take())
         await asyncio.to_thread(stood.wait)
-        task.cancel()
+        for _ in range(cancels):
+            task.cancel()
+            await asyncio.sleep(0.01)
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -616,6 +619,22 @@ def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
     asyncio.run(run())
     assert tickets(manager, made) == []
     assert manager.get_session(made.id).state == "idle"
+
+
+def test_a_thread_that_could_not_be_had_is_had_by_the_next_turn(
+    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError), manager.activity.turn(made):
+            pytest.fail("it began without anything that would renew its lease")
+    assert (tickets(manager, made), manager.get_session(made.id).state) == ([], "idle")
+    with manager.activity.turn(made):
+        assert [thread.name for thread in threading.enumerate()].count("clawguard-heartbeat") == 1
+    manager.close()
 
 
 def test_close_ends_the_thread_that_renews(manager: SessionManager, made: Session) -> None:
