@@ -11,6 +11,7 @@ import re
 
 __all__ = ["matching", "readable", "words_of"]
 
+_LONGEST = 262_144  # characters: more would keep other writers waiting for seconds
 _APART = "\N{ZERO WIDTH SPACE}"
 # Texts and no compiled patterns, whose making would fall to every import; `re` keeps them once they are used.
 _UNSPACED = (
@@ -23,11 +24,12 @@ _UNSEEN = "[\0\ud800-\udfff]"  # what ends a text for SQLite, and what no UTF-8 
 def words_of(role: str | None, content: str, data: str | None, tools_indexed: int) -> tuple[str, str] | None:
     """Return what an entry is found by: what was said, and what tools were given and gave, if that is wanted.
 
-    None where there is nothing to be found by.
+    Of each its first 262,144 characters. None where there is nothing to be found by.
     """
     is_result = role == "tool"
-    said = "" if is_result else _set_apart(content)
-    tools = _set_apart(f"{content if is_result else ''} {data or ''}".strip()) if tools_indexed else ""
+    said = "" if is_result else _set_apart(content[:_LONGEST])
+    given = f"{content if is_result else ''} {data or ''}".strip() if tools_indexed else ""
+    tools = _set_apart(given[:_LONGEST])
     return (said, tools) if said or tools else None
 
 

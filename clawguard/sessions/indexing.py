@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clawguard.clock import SECOND
 from clawguard.history.words import words_of
 from clawguard.sessions.change import Change
 from clawguard.sessions.parts import Parts
+from clawguard.store import Row
 
 __all__ = ["Indexing"]
 
 _BATCH = 500
-_HOLD = SECOND // 50  # what one batch may take of the write lock, before its commit
+_MOST_TEXT = 262_144  # characters that are indexed in one hold of the write lock
 _NEWEST = 2**63 - 1
 _MERGED_PAGES = 200
 
@@ -22,6 +22,7 @@ class Indexing:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._limit = _BATCH
 
     def catch_up(self) -> None:
         """Index what was appended and not indexed yet, up to what is there now."""
@@ -52,18 +53,21 @@ class Indexing:
         return total
 
     def _index(self, change: Change, *, after: int) -> tuple[int, int]:
-        """Index the entries after one, as many as the lock may be held for; return the last and how many."""
-        clock = self._parts.clock
-        end, count = clock.elapsed() + _HOLD, 0
-        for entry_id, *columns in change.tx.run("entry.stretch", after=after, limit=_BATCH):
-            change.tx.run("words.delete_stretch", after=after, until=entry_id)
+        """Index the entries after one, as many as the lock may be held for; return the last and how many.
+
+        One removal for all of them: the index writes itself out whenever it is read.
+        """
+        rows = _some_of(change.tx.run("entry.stretch", after=after, limit=self._limit))
+        if not rows:
+            return after, 0
+        self._limit = min(_BATCH, 2 * len(rows))  # what is read of long entries and not taken is read again
+        until = int(rows[-1][0])
+        change.tx.run("words.delete_stretch", after=after, until=until)
+        for entry_id, *columns in rows:
             found = words_of(*columns)
             if found is not None:
                 change.tx.run("words.insert", id=entry_id, words=found[0], tools=found[1])
-            after, count = entry_id, count + 1
-            if clock.elapsed() >= end:
-                break
-        return after, count
+        return until, len(rows)
 
     def _merge(self, pages: int) -> bool:
         """Merge some pages of the index; False where there was nothing left to merge."""
@@ -71,3 +75,13 @@ class Indexing:
             before = change.tx.run("words.written")[0][0]
             change.tx.run("words.merge", pages=pages)
             return bool(change.tx.run("words.written")[0][0] - before >= 2)
+
+
+def _some_of(rows: list[Row]) -> list[Row]:
+    """Return the first rows, as many as can be indexed without keeping other writers waiting for long."""
+    room = _MOST_TEXT
+    for place, (_, _, content, data, _) in enumerate(rows, 1):
+        room -= len(content) + len(data or "")
+        if room < 0:
+            return rows[:place]
+    return rows

@@ -272,6 +272,22 @@ def test_sweeping_brings_the_index_up_to_the_entries(tmp_path: Path) -> None:
         assert rows(path, "SELECT count(*) FROM entry_words") == [(1,)]
 
 
+def test_long_entries_are_found_by_their_beginning_and_are_few_at_a_time(
+    manager: SessionManager, session: Session
+) -> None:
+    """Else one message would keep all other writers waiting for seconds."""
+    filler = "x " * 100_000
+    say(manager, session, *(f"first{number} {filler} second {filler} third" for number in range(3)))
+    manager.history.append(session, {"role": "tool", "content": f"result {filler * 2}"}, index_tools=True)
+    for _ in range(2):
+        assert found(manager, "second") == [1, 2, 3]
+        assert found(manager, "third") == []
+        assert found(manager, "result") == [4]
+        heard: list[int] = []
+        assert manager.history.compact(progress=heard.append) == 4
+        assert heard == [1, 2, 3, 4]
+
+
 def test_compacting_leaves_no_trace_of_what_was_removed(tmp_path: Path) -> None:
     path = tmp_path / "data" / "clawguard.db"
     with open_manager(path) as manager:
