@@ -69,6 +69,9 @@ class Stand(NamedTuple):
     lost: str | None = None
 
 
+def _ignore(_: Stand) -> None: ...
+
+
 class Tickets:
     """Take, keep and give back tickets, each in one transaction."""
 
@@ -80,14 +83,16 @@ class Tickets:
         self._endings = endings
         self._clock = clock
 
-    def stand(self, wish: Wish, number: int | None) -> Stand:
+    def stand(self, wish: Wish, number: int | None, *, note: Callable[[Stand], object] = _ignore) -> Stand:
         """Take a ticket or renew it, and begin the turn where nobody is ahead.
 
-        One that lapsed and was dropped by somebody else is taken anew, behind all others.
+        One that lapsed and was dropped by somebody else is taken anew, behind all others. `note` is told what
+        is returned before the commit, for a signal's exception can come right after it.
         """
         try:
             with self._change(durable=False) as change:
                 stand = _stand_in(change, wish, number)
+                note(stand)
         except SessionDue:
             raise self._endings.settle(wish.session_id) from None
         if stand.lost is not None:
@@ -123,17 +128,17 @@ class Tickets:
     def leave(self, wish: Wish, number: int, *, failed: bool) -> bool:
         """Give the turn back; False, and nothing changed, where it had been lost."""
         with self._change(durable=False) as change:
-            if not change.tx.run("turn.drop", number=number):
+            if not change.tx.run("turn.give_back", number=number, turn_id=wish.turn_id):
                 return change.one("session.ended_as", id=wish.session_id) is None
             state, turn_id = ("error", wish.turn_id) if failed else ("idle", None)
             columns = {"state": state, "turn_id": turn_id, "turn_started_at": None}
             set_if_live(change, "session.set_state", wish.session_id, **columns)
         return True
 
-    def withdraw(self, number: int) -> None:
+    def withdraw(self, wish: Wish, number: int) -> None:
         """Give up waiting."""
         with self._change(durable=False) as change:
-            change.tx.run("turn.drop", number=number)
+            change.tx.run("turn.give_back", number=number, turn_id=wish.turn_id)
 
     def _queue(self, session_id: str) -> list[Ticket]:
         return [Ticket(*row) for row in self._store.read("turn.queue", session_id=session_id)]

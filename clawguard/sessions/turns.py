@@ -19,7 +19,7 @@ from clawguard.errors import ClawguardError, InvalidArgument, TurnLost, TurnTime
 from clawguard.events.log import EventLog
 from clawguard.models import Session
 from clawguard.sessions.heartbeat import Heartbeat
-from clawguard.sessions.tickets import Tickets, Wish
+from clawguard.sessions.tickets import Stand, Tickets, Wish
 from clawguard.sessions.watching import Watch
 
 __all__ = ["Turn", "TurnDesk"]
@@ -162,9 +162,11 @@ class Turn:
             if self._is_given_up:
                 return False
             self._renew_at = self._desk.clock.elapsed() + self.lease // _BEATS
-            stand = self._desk.tickets.stand(self._wish, self._number)
-            self._number, self._session = stand.number, stand.session
-            return stand.session is not None
+            self._desk.tickets.stand(self._wish, self._number, note=self._note)
+            return self._session is not None
+
+    def _note(self, stand: Stand) -> None:
+        self._number, self._session = stand.number, stand.session
 
     def _check_time(self) -> None:
         if self._wish.timeout is not None and self._waited() >= self._wish.timeout:
@@ -193,7 +195,7 @@ class Turn:
             if self._session is not None:
                 self._desk.tickets.leave(self._wish, self.number, failed=False)
             elif self._number is not None:
-                self._desk.tickets.withdraw(self._number)
+                self._desk.tickets.withdraw(self._wish, self._number)
                 self._desk.log.alerts.wake(self._wish.session_id)
 
     def _leave(self, kind: type[BaseException] | None) -> bool:
@@ -201,13 +203,18 @@ class Turn:
         self._desk.heartbeat.let_go(self)
         if self._is_inherited():
             return False
+        give_back = partial(self._desk.tickets.leave, self._wish, self.number, failed=kind is not None)
         try:
-            return self._desk.tickets.leave(self._wish, self.number, failed=kind is not None)
+            return give_back()
         except ClawguardError as error:
             if kind is None:
                 raise
             _logger.error("the turn %s was not given back and ends with its lease: %s", self.id, error)
             return True
+        except BaseException:  # of a signal: nobody else is to wait for a lease because of that
+            with suppress(ClawguardError):
+                give_back()
+            raise
 
     def _answer(self, kind: type[BaseException] | None, held: bool) -> None:
         """Tell whoever leaves that the turn was lost; what the block raised is not hidden by that."""

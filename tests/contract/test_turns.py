@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import clawguard.sessions.tickets
 from clawguard import (
     AsyncSessionManager,
     InvalidArgument,
@@ -596,8 +598,8 @@ def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
     stands = manager.activity._desk.tickets.stand
     stood = threading.Event()
 
-    def slowly(*args: Any) -> Any:
-        stand = stands(*args)
+    def slowly(*args: Any, **given: Any) -> Any:
+        stand = stands(*args, **given)
         stood.set()
         time.sleep(0.1)
         return stand
@@ -619,6 +621,55 @@ def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
     asyncio.run(run())
     assert tickets(manager, made) == []
     assert manager.get_session(made.id).state == "idle"
+
+
+class Late(BaseException):
+    """What a time limit raises by a signal, at any moment."""
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_signal_right_after_the_commit_leaves_nothing_in_the_queue(
+    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    def strike(_: object) -> None:
+        monkeypatch.undo()
+        raise Late
+
+    with contextlib.ExitStack() as stack:
+        if waits:
+            stack.enter_context(manager.activity.turn(made))
+        monkeypatch.setattr(manager._parts.log, "announce", strike)
+        with pytest.raises(Late), manager.activity.turn(made):
+            pytest.fail("it began")
+        assert len(tickets(manager, made)) == int(waits)
+    assert manager.get_session(made.id).state == "idle"
+
+
+def test_a_signal_amid_the_giving_back_leaves_nobody_waiting_for_a_lease(
+    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strike(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise Late
+
+    def work() -> None:
+        with manager.activity.turn(made):
+            monkeypatch.setattr(clawguard.sessions.tickets, "set_if_live", strike)
+
+    with pytest.raises(Late):
+        work()
+    assert tickets(manager, made) == []
+    assert manager.get_session(made.id).state == "idle"
+
+
+def test_a_ticket_whose_commit_never_came_takes_nobody_elses(manager: SessionManager, made: Session) -> None:
+    """Its number is given out again."""
+    desk = manager.activity._desk.tickets
+    with manager.activity.turn(made) as turn:
+        late = manager.activity.turn(made)._wish
+        desk.withdraw(late, turn.number)
+        assert desk.leave(late, turn.number, failed=False) is False
+        turn.check()
 
 
 def test_a_thread_that_could_not_be_had_is_had_by_the_next_turn(

@@ -114,7 +114,7 @@ class Queue(RuleBasedStateMachine):
         found = self.find(number)
         before = self.manager.get_session(self.session_id)
         if found is not None and not found.begun:
-            self.tickets.withdraw(number)
+            self.tickets.withdraw(wish, number)
         else:
             assert self.tickets.leave(wish, number, failed=failed) is (found is not None)
         if found is not None:

@@ -382,6 +382,10 @@ UPDATE turns SET lease_until = :until, leased_for = :length WHERE number = :numb
 -- name: turn.drop
 DELETE FROM turns WHERE number = :number RETURNING number;
 
+-- name: turn.give_back
+-- The same, by whom it belongs to: a number whose commit never came to be is given out again.
+DELETE FROM turns WHERE number = :number AND turn_id = :turn_id RETURNING number;
+
 -- name: turn.delete
 -- Remove what those left who died at work on sessions that are purged.
 DELETE FROM turns WHERE session_id IN (SELECT value FROM json_each(:ids));
