@@ -209,7 +209,10 @@ class SessionNotFound(ClawguardError):
     code = "session_not_found"
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(f"no session {session_id}")
+        super().__init__(
+            f"no session {session_id}",
+            hint="give its id or its record; `sessions.find(key=...)` finds a live one by its key",
+        )
         self.session_id = session_id
 
 

@@ -118,12 +118,28 @@ def read_message(value: object, *, argument: str = "message") -> Message:
 
 
 def read_query(keyword: object, given: Mapping[str, object]) -> SessionQuery:
-    """Return a query, given as one or as its fields; raise InvalidArgument."""
+    """Return a query, given as one or as its fields; raise InvalidArgument.
+
+    A field that is None is refused: whoever sets it means to narrow the search, and it would find everything.
+    """
     if not isinstance(keyword, SessionQuery):
-        return _validated(SessionQuery, {"keyword": keyword, **given}, argument=None)
-    if given:
+        _check_known(given)
+        query = _validated(SessionQuery, {"keyword": keyword, **given}, argument=None)
+    elif given:
         raise InvalidArgument(min(given), "stands in the query already", hint="give a text, or a query alone")
-    return _validated(SessionQuery, keyword, argument=None)
+    else:
+        query = _validated(SessionQuery, keyword, argument=None)
+    for name in sorted(query.model_fields_set):
+        if getattr(query, name) is None:
+            raise InvalidArgument(name, "is None", hint="leave out what is not to narrow the search")
+    return query
+
+
+def _check_known(given: Mapping[str, object]) -> None:
+    known = SessionQuery.model_fields.keys() - {"keyword"}
+    for name in sorted(given.keys() - known):
+        hint = f"the filters are session, workspace_id, {', '.join(sorted(known))}"
+        raise InvalidArgument(name[:64], "is not a filter", hint=hint)
 
 
 def encode(message: Message, *, at: int, index_tools: bool = False, argument: str = "message") -> Row:

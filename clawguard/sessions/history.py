@@ -35,12 +35,15 @@ _MAX_LIMIT = 1_000
 _POSITION = r"([0-9]{1,18}) (\S{1,255})"
 _BATCH = 500
 _HOLD = SECOND // 50  # what one batch of conversations removed may take of the write lock, before its commit
+_WHERE = ("session", "workspace_id")
 _FILTERS = ("agent_id", "subject", "channel_id", "room_id", "sender_id", "state")
 
 
 class Searched(TypedDict, total=False):
     """Name what a search is narrowed by, see `clawguard.history.messages.SessionQuery`."""
 
+    session: SessionRef
+    workspace_id: str | None
     limit: int
     agent_id: str
     channel_id: str
@@ -130,32 +133,26 @@ class History(Conversations):
         last = items[-1]
         return Page(items, cursor_of(f"{to_microseconds(last.last_activity)} {last.session_id}", digest))
 
-    def search(
-        self,
-        keyword: str | SessionQuery,
-        *,
-        session: SessionRef | None = None,
-        workspace_id: str | None = None,
-        **narrowed: Unpack[Searched],
-    ) -> tuple[Hit, ...]:
+    def search(self, keyword: str | SessionQuery, **narrowed: Unpack[Searched]) -> tuple[Hit, ...]:
         """Return the entries of a session, or of a workspace, that hold any word of a text, the best first.
 
         A word that ends in `*` stands for all that begin so; accents and case make no difference, and any
-        other character is just a character. `narrowed` are `limit` (50; 1 to 1,000), `agent_id`,
-        `channel_id`, `since` and `until`; a `SessionQuery` holds all of it. Without a session and a
-        `workspace_id` it looks through the workspace `default`.
+        other character is just a character. `narrowed` are `session`, `workspace_id` (without a session:
+        `default`), `limit` (50; 1 to 1,000), `agent_id`, `channel_id`, `since` and `until`; of these a
+        `SessionQuery` holds the last five. None narrows nothing down, so it is refused.
         """
         from clawguard.history.messages import read_query
 
-        query = read_query(keyword, narrowed)
+        where = {name: value for name, value in narrowed.items() if name in _WHERE}
+        query = read_query(keyword, {name: value for name, value in narrowed.items() if name not in where})
         names, params = _narrowing(query)
-        if session is None:
-            workspace = DEFAULT_WORKSPACE if workspace_id is None else workspace_id
-            params["workspace_id"] = check_text(workspace, argument="workspace_id")
-        else:
-            known = self._known(session, workspace_id)
+        if "session" in narrowed:
+            known = self._known(narrowed["session"], narrowed.get("workspace_id"))
             params |= {"workspace_id": known.workspace_id, "session_id": known.session_id}
             names.append("entry_of_session")
+        else:
+            workspace: Any = narrowed.get("workspace_id", DEFAULT_WORKSPACE)
+            params["workspace_id"] = check_text(workspace, argument="workspace_id")
         wanted = matching(query.keyword)
         if wanted is None:
             return ()

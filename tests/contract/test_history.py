@@ -215,6 +215,11 @@ def test_what_was_said_stays_readable_after_the_end_and_an_unknown_session_is_no
         verb(manager, UNKNOWN)
 
 
+def test_a_key_in_place_of_an_id_is_told_how_it_finds_its_session(manager: SessionManager) -> None:
+    with pytest.raises(SessionNotFound, match=r"no session telegram_user123; .*sessions\.find\(key="):
+        say(manager, "telegram_user123", "hello")
+
+
 def test_there_is_a_conversation_while_it_has_entries_or_may_have_some(
     manager: SessionManager, clock: FakeClock, session: Session
 ) -> None:

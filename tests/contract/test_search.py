@@ -327,6 +327,10 @@ def test_words_without_a_letter_find_nothing(manager: SessionManager, session: S
         ("since", {"since": "today"}),
         ("colour", {"colour": "red"}),
         ("workspace_id", {"workspace_id": ""}),
+        ("workspace_id", {"workspace_id": None}),
+        ("session", {"session": None}),
+        ("channel_id", {"channel_id": None}),
+        ("until", {"keyword": SessionQuery(keyword="needle", until=None)}),
     ],
 )
 def test_a_search_that_will_not_do_says_why(
@@ -335,3 +339,9 @@ def test_a_search_that_will_not_do_says_why(
     with pytest.raises(InvalidArgument) as caught:
         manager.history.search(**{"keyword": "needle", **given_})
     assert caught.value.argument == argument
+
+
+def test_a_search_says_what_it_can_be_narrowed_by(manager: SessionManager) -> None:
+    wrong: Any = {"agent": "planner"}
+    with pytest.raises(InvalidArgument, match=r"agent: is not a filter; the filters are session, .*agent_id"):
+        manager.history.search("needle", **wrong)
