@@ -93,8 +93,8 @@ class Conversations:
 
         def empty(change: Change, session_id: str) -> int:
             grown = grow(change, session_id, by=0)
+            transcript.erase(change.tx, session_id)  # of an empty one too: imports may have left receipts
             if grown.length:
-                transcript.erase(change.tx, session_id)
                 tell(change, "history.cleared", session_id, grown, actor=who)
             return grown.length
 
@@ -157,8 +157,8 @@ class Conversations:
         ended = endings.end_in(change, session_id, cause="invalidated", **why)
         if not ended:
             endings.end_due_in(change, session_id)
+        transcript.erase(change.tx, session_id)
         if held.message_count:
-            transcript.erase(change.tx, session_id)
             whose = Grown(held.message_count, None, held.agent_id, held.subject, held.workspace_id)
             tell(change, "history.deleted", session_id, whose, actor=actor, cause_id=cause_id)
         return ended or held.message_count > 0

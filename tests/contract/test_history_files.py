@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,26 @@ def test_a_first_line_with_something_in_it_is_a_message(
     with pytest.raises(InvalidArgument, match="line 1: a message needs a role"):
         manager.history.import_jsonl(session, file)
     assert [each.text for each in manager.history.load(session)] == ["the disk"]
+
+
+def test_what_was_removed_one_by_one_is_forgotten_by_a_clear_too(
+    manager: SessionManager, session: Session, file: Path
+) -> None:
+    file.write_text(ZEROCLAW, encoding="utf-8")
+    manager.history.import_jsonl(session, file)
+    while manager.history.remove_last(session):
+        pass
+    assert manager.history.import_jsonl(session, file).repeated
+    assert manager.history.clear(session) == 0
+    assert manager.events.read(types="history.cleared") == []
+    assert not manager.history.import_jsonl(session, file).repeated
+    while manager.history.remove_last(session):
+        pass
+    manager.history.delete(session)
+    receipts = manager._parts.store.read(
+        "receipt.get", session_id=session.id, digest=sha256(file.read_bytes()).digest()
+    )
+    assert receipts == []
 
 
 GOOD = '{"role":"user","content":"good"}'
