@@ -8,13 +8,14 @@ by side. So a name in the middle of a Chinese sentence is found, and a snippet r
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-__all__ = ["matching", "readable", "words_of"]
+__all__ = ["UNSPACED", "matching", "readable", "stems_of", "words_of"]
 
 _LONGEST = 262_144  # characters: more would keep other writers waiting for seconds
 _APART = "\N{ZERO WIDTH SPACE}"
 # Texts and no compiled patterns, whose making would fall to every import; `re` keeps them once they are used.
-_UNSPACED = (
+UNSPACED = (
     "([\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff])"
 )
@@ -39,22 +40,26 @@ def matching(keyword: str) -> str | None:
     A word ends at a blank; what stands in it between letters, as in `docs:read`, may be anything. One that
     ends in `*` stands for all that begin so.
     """
-    terms = dict.fromkeys(map(_term, re.sub(_UNSEEN, " ", keyword).split()))
-    return " OR ".join(term for term in terms if term) or None
+    return " OR ".join(dict.fromkeys(_term(*each) for each in stems_of(keyword))) or None
+
+
+def stems_of(keyword: str) -> Iterator[tuple[str, bool]]:
+    """Yield what a text searches for, and of each whether it stands for all that begin so."""
+    for word in re.sub(_UNSEEN, " ", keyword).split():
+        stem = word.rstrip("*")
+        if stem:
+            yield stem, stem != word
 
 
 def readable(text: str) -> str:
-    """Return a snippet as its text was written."""
+    """Return what was set apart as it was written."""
     return text.replace(_APART, "")
 
 
-def _term(word: str) -> str | None:
-    stem = word.rstrip("*")
-    if not stem:
-        return None
+def _term(stem: str, is_beginning: bool) -> str:
     quoted = _set_apart(stem).replace('"', '""')
-    return f'"{quoted}"' + ("*" if word != stem else "")
+    return f'"{quoted}"' + "*" * is_beginning
 
 
 def _set_apart(text: str) -> str:
-    return re.sub(_UNSPACED, rf"{_APART}\1{_APART}", re.sub(_UNSEEN, " ", text))
+    return re.sub(UNSPACED, rf"{_APART}\1{_APART}", re.sub(_UNSEEN, " ", text))

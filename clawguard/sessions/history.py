@@ -13,6 +13,7 @@ from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
 from clawguard.history.records import Hit, Imported, SessionMetadata
+from clawguard.history.snippets import SEEN, Finder
 from clawguard.history.words import matching, readable
 from clawguard.models import Page, Session
 from clawguard.sessions.change import Change, about
@@ -157,8 +158,9 @@ class History(Conversations):
         if wanted is None:
             return ()
         self.indexing.catch_up()
-        marks = {"query": wanted, "limit": query.limit, "open": "[", "close": "]"}
-        return tuple(map(_hit, self._store.read("words.search", tuple(names), **marks, **params)))
+        params |= {"query": wanted, "limit": query.limit, "seen": SEEN}
+        rows, finder = self._store.read("words.search", tuple(names), **params), Finder(query.keyword)
+        return tuple(_hit(row, finder) for row in rows)
 
     def fork(
         self,
@@ -292,8 +294,8 @@ def _narrowing(query: SessionQuery) -> tuple[list[str], dict[str, Any]]:
     return names, params
 
 
-def _hit(row: tuple[Any, ...]) -> Hit:
-    session_id, seq, at, kind, role, agent_id, agent_alias, channel_id, snippet, rank = row
+def _hit(row: tuple[Any, ...], finder: Finder) -> Hit:
+    session_id, seq, at, kind, role, agent_id, agent_alias, channel_id, words, tools, rank = row
     return Hit(
         session_id=session_id,
         seq=seq,
@@ -303,6 +305,6 @@ def _hit(row: tuple[Any, ...]) -> Hit:
         agent_id=agent_id,
         agent_alias=agent_alias,
         channel_id=channel_id,
-        snippet=readable(snippet),
+        snippet=finder.snippet(readable(words), readable(tools)),
         rank=rank,
     )

@@ -75,7 +75,7 @@ def test_any_text_is_a_valid_search_of_any_text(shared: SessionManager, keyword:
 def test_every_word_that_was_said_is_found_and_so_is_its_beginning(shared: SessionManager, word: str) -> None:
     session = shared.create("agent", scopes="x")
     say(shared, session, f"before {word} after")
-    assert found(shared, word, session=session) == [1]
+    assert [hit.snippet for hit in shared.history.search(word, session=session)] == [f"before [{word}] after"]
     assert found(shared, f"{word[: len(word) // 2 + 1]}*", session=session) == [1]
     shared.history.delete(session)
 
@@ -283,6 +283,7 @@ def test_long_entries_are_found_by_their_beginning_and_are_few_at_a_time(
         assert found(manager, "second") == [1, 2, 3]
         assert found(manager, "third") == []
         assert found(manager, "result") == [4]
+        assert found(manager, "x") == [1, 2, 3, 4]
         heard: list[int] = []
         assert manager.history.compact(progress=heard.append) == 4
         assert heard == [1, 2, 3, 4]

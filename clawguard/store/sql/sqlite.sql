@@ -84,7 +84,7 @@ INSERT INTO entry_words (entry_words, rank) VALUES ('merge', :pages);
 SELECT total_changes();
 
 -- name: words.search
--- Entries by their words, the best first; what is shown of an entry is made for those alone that are returned.
+-- Entries by their words, the best first, with the words that a snippet is made of.
 WITH found (id, score) AS MATERIALIZED (
     SELECT w.rowid, bm25(entry_words)
     FROM entry_words w CROSS JOIN entries e ON e.id = w.rowid CROSS JOIN sessions s ON s.id = e.session_id
@@ -92,10 +92,9 @@ WITH found (id, score) AS MATERIALIZED (
     ORDER BY 2, 1 DESC LIMIT :limit
 )
 SELECT e.session_id, e.seq, e.at, e.kind, e.role, s.agent_id, s.agent_alias, s.channel_id,
-    snippet(entry_words, -1, :open, :close, '…', 32), found.score
+    substr(w.words, 1, :seen), substr(w.tools, 1, :seen), found.score
 FROM found CROSS JOIN entry_words w ON w.rowid = found.id CROSS JOIN entries e ON e.id = found.id
     CROSS JOIN sessions s ON s.id = e.session_id
-WHERE entry_words MATCH :query
 ORDER BY found.score, found.id DESC;
 
 -- filter: entry_of_session
