@@ -591,14 +591,18 @@ def test_a_cancelled_wait_leaves_the_queue(manager: SessionManager, made: Sessio
     assert tickets(manager, made) == []
 
 
+@pytest.mark.parametrize("late", ["before", "after"])
 @pytest.mark.parametrize("cancels", [1, 2])
 def test_a_wait_that_is_cancelled_as_its_turn_begins_gives_it_back(
-    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch, cancels: int
+    manager: SessionManager, made: Session, monkeypatch: pytest.MonkeyPatch, cancels: int, late: str
 ) -> None:
     stands = manager.activity._desk.tickets.stand
     stood = threading.Event()
 
     def slowly(*args: Any, **given: Any) -> Any:
+        if late == "before":
+            stood.set()
+            time.sleep(0.1)
         stand = stands(*args, **given)
         stood.set()
         time.sleep(0.1)
@@ -670,6 +674,13 @@ def test_a_ticket_whose_commit_never_came_takes_nobody_elses(manager: SessionMan
         desk.withdraw(late, turn.number)
         assert desk.leave(late, turn.number, failed=False) is False
         turn.check()
+
+
+def test_who_gave_up_stands_no_more(manager: SessionManager, made: Session) -> None:
+    turn = manager.activity.turn(made)
+    turn._withdraw()
+    assert turn._stand() is False  # in a thread that came too late to it
+    assert tickets(manager, made) == []
 
 
 def test_a_thread_that_could_not_be_had_is_had_by_the_next_turn(
