@@ -25,6 +25,8 @@ PUBLIC_METHODS = 20
 CORE = {"blinker", "cachetools", "cryptography", "jwt", "pydantic", "pydantic_core"}
 # Module -> the optional libraries it is the opt-in for. Nothing else may import them.
 OPT_IN: dict[str, set[str]] = {
+    "clawguard/agents/fastmcp.py": {"fastmcp"},
+    "clawguard/agents/mcp.py": {"mcp"},
     "clawguard/otel.py": {"opentelemetry"},
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
-FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web")
+FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web", "agents")
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")
@@ -202,7 +202,7 @@ def test_files_and_tests_that_are_named_exist(name: str) -> None:
     for test in re.findall(r"`(test_\w+)`", text):
         assert f"def {test}(" in tests, f"{name}: there is no {test}"
     for path in re.findall(
-        r"`((?:guard|store|events|history|sessions|relays|web)/[\w/]+\.(?:py|sql))`", text
+        r"`((?:guard|store|events|history|sessions|relays|web|agents)/[\w/]+\.(?:py|sql))`", text
     ):
         assert (ROOT / "clawguard" / path).exists(), f"{name}: there is no {path}"
     for path in re.findall(r"\b(tests/[\w/]+(?:\.py)?)", text):
@@ -231,6 +231,7 @@ def test_architecture_names_every_module() -> None:
             "sessions",
             "relays",
             "web",
+            "agents",
         )
         for path in (ROOT / "clawguard" / folder).glob("*.py")
     }

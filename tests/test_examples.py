@@ -278,3 +278,32 @@ def test_django_app(tmp_path: Path) -> None:
         "the planner: notes for planner",
         'mail: 403 scope="mail:send notes:read"',
     ]
+
+
+def test_mcp_server(tmp_path: Path) -> None:
+    assert run("mcp_server.py", tmp_path) == [
+        "['read', 'write']",
+        "{'result': 'notes for planner'}",
+        '  403 error="insufficient_scope", scope="notes:write"',
+        "write: Server returned an error response",
+        '  401 error="invalid_token"',
+        "read: Server returned an error response",
+    ]
+
+
+def test_mcp_stdio(tmp_path: Path) -> None:
+    assert run("mcp_stdio.py", tmp_path) == [
+        "read ['notes for planner, token here: False']",
+        "write ['insufficient_scope: needs notes:write']",
+        "read ['invalid_token']",
+    ]
+
+
+def test_fastmcp_server(tmp_path: Path) -> None:
+    pytest.importorskip("fastmcp", reason="needs the extra fastmcp, in an environment of its own")
+    assert run("fastmcp_server.py", tmp_path) == [
+        "['read', 'write']",
+        "notes for planner",
+        "write: insufficient_scope: needs notes:write",
+        "afterwards: 401",
+    ]

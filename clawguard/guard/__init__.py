@@ -13,7 +13,7 @@ policy.py   ceilings, rules and grants; policy_file.py, policy_wire.py: where it
 guard.py    Guard: what the manager talks to
 """
 
-from clawguard.guard.claims import Claims
+from clawguard.guard.claims import Claims, act_claim
 from clawguard.guard.faults import ProofFault, TokenFault
 from clawguard.guard.guard import Guard
 from clawguard.guard.keys import ALGORITHMS, Algorithm, KeyRing, KeyState, RingKey, SigningKey, VerifyingKey
@@ -51,6 +51,7 @@ __all__ = [
     "SigningKey",
     "TokenFault",
     "VerifyingKey",
+    "act_claim",
     "authority_of",
     "check_cnf",
     "check_question",

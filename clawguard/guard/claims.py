@@ -16,7 +16,7 @@ from clawguard.scopes import ScopeSet, parse_scopes
 if TYPE_CHECKING:
     from clawguard.guard.wire import AccessClaims, ActorClaim
 
-__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "check_claims", "load_model", "read_claims"]
+__all__ = ["MAX_ACTORS", "MAX_LIFETIME", "Claims", "act_claim", "check_claims", "load_model", "read_claims"]
 
 MAX_ACTORS = 8  # a session of depth 8 has eight above it
 MAX_LIFETIME = LONGEST // SECOND  # in seconds
@@ -65,7 +65,7 @@ class Claims(NamedTuple):
             "gen": self.generation,
         }
         if self.actors:
-            claims["act"] = _nest((*self.actors, Actor(self.client_id, self.session_id)))
+            claims["act"] = act_claim((*self.actors, Actor(self.client_id, self.session_id)))
         if self.cnf is not None:
             claims["cnf"] = dict(self.cnf)
         return claims
@@ -166,7 +166,7 @@ def _actor(step: ActorClaim) -> Actor:
     return Actor(agent_id, step.sid)
 
 
-def _nest(actors: tuple[Actor, ...]) -> dict[str, Any]:
+def act_claim(actors: tuple[Actor, ...]) -> dict[str, Any]:
     """Return root-first actors as nested `act` objects, the last one outermost."""
     nested: dict[str, Any] = {}
     for actor in actors:

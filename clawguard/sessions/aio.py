@@ -14,7 +14,7 @@ import functools
 import os
 from collections.abc import Callable, Collection
 from types import TracebackType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 from clawguard.clock import Clock, Duration
 from clawguard.errors import ClawguardError
@@ -36,9 +36,10 @@ from clawguard.sessions.issuing import AtLimit
 from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.verifier import Verifier
 
-__all__ = ["AsyncSessionManager", "AsyncVerifier"]
+__all__ = ["AsyncSessionManager", "AsyncVerifier", "plain_of"]
 
 P = ParamSpec("P")
+C = TypeVar("C")
 
 
 def _hop_or_undo(
@@ -264,3 +265,10 @@ class AsyncSessionManager(_AsyncOpened):
     revoke_where = hop(SessionManager.revoke_where)
     active_count = hop(SessionManager.active_count)
     prune_expired = hop(SessionManager.prune_expired)
+
+
+def plain_of(
+    verifier: C | AsyncVerifier | AsyncSessionManager,
+) -> C | Verifier | SessionManager:
+    """Return what an async twin wraps; whatever is none is given back."""
+    return verifier._plain if isinstance(verifier, AsyncVerifier | AsyncSessionManager) else verifier

@@ -11,7 +11,7 @@ from clawguard.errors import ClawguardError
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
-from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
+from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
 from clawguard.sessions.current import Use, Validator
 from clawguard.web.bearer import (
     MISSING,
@@ -89,7 +89,7 @@ class Front(Generic[R]):
     ) -> Front[R]:
         """Check options as they are given; of an async twin, what it wraps is asked."""
         return cls(
-            verifier._plain if isinstance(verifier, AsyncVerifier | AsyncSessionManager) else verifier,
+            plain_of(verifier),
             parse_scopes(require, argument="require"),
             None if origin is None else checked_origin(origin),
             certificate_of,
