@@ -42,6 +42,7 @@ LACKS_WRITE = (
 )
 INVALID = f'Bearer realm="clawguard", resource_metadata="{METADATA}", error="invalid_token"'
 SOME = ["stream", list(MODES)[-1]]
+WHOAMI = {"name": "whoami", "arguments": {}}
 READ_NOTES = {"name": "read", "arguments": {"name": "notes"}}
 
 
@@ -185,6 +186,8 @@ def test_one_request_is_validated_once_and_spends_one_use(world: World) -> None:
         asked = post(world.docs("stateless"), "tools/call", READ_NOTES, headers=session.headers())
         assert asked.status_code == 200
         assert world.manager.get_session(session.id).uses_left == left
+    asked = [post(world.docs("stateless"), "tools/call", WHOAMI, headers=session.headers()) for _ in range(2)]
+    assert [each.status_code for each in asked] == [200, 401]  # the last use is answered too
 
 
 def test_an_async_twin_checks_as_well(world: World) -> None:
