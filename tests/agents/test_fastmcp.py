@@ -165,6 +165,23 @@ def test_a_lacking_scope_is_403_with_all_scopes_needed(world: World, mode: str) 
     assert docs.server.ran == []
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_call_is_cancelled_within_a_second_of_its_sessions_end(world: World, mode: str) -> None:
+    docs, session = world.docs(mode), world.manager.create("planner", scopes="docs:read")
+
+    async def main() -> None:
+        calling = asyncio.create_task(asyncio.to_thread(run, docs, session, call("wait", seconds=60)))
+        while not docs.server.ran:  # noqa: ASYNC110  # a thread of the server's own
+            await asyncio.sleep(0.01)
+        world.manager.revoke(session)
+        while len(docs.server.ran) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert isinstance((await calling)[0], Exception)
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert docs.server.ran == ["wait", "cancelled"]
+
+
 def test_a_component_that_requires_is_hidden_and_a_holder_of_a_wildcard_has_it(world: World) -> None:
     reader, admin = (world.manager.create("planner", scopes=scopes) for scopes in ("docs:read", "docs:*"))
     steps = [lambda client: client.list_tools(), call("purge")]
