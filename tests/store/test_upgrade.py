@@ -84,13 +84,15 @@ def test_its_log_goes_on_from_where_it_was(earlier: tuple[Path, dict[str, Any]])
     assert rows(path, "PRAGMA user_version") == [(len(migrations_of("sqlite")),)]
 
 
-def test_its_sessions_have_conversations_from_now_on(earlier: tuple[Path, dict[str, Any]]) -> None:
+def test_its_conversations_are_what_they_were_and_go_on(earlier: tuple[Path, dict[str, Any]]) -> None:
     path, held = earlier
+    said = held.get("said", [])  # schemas before 6 had none
     with opened(path) as manager:
         lead = manager.validate(held["lead"])
-        assert manager.history.page().items == ()
-        assert (manager.history.count(lead), manager.history.load(lead)) == (0, ())
-        assert manager.history.append(lead, {"role": "user", "content": "still here"}) == 1
+        assert [each.agent_id for each in manager.history.page().items] == ["planner"] * bool(said)
+        assert [each.to_dict() for each in manager.history.load_with_timestamps(lead)] == said
+        assert manager.history.count(lead) == len(said)
+        assert manager.history.append(lead, {"role": "user", "content": "still here"}) == len(said) + 1
         assert manager.history.search("still")[0].session_id == lead.session_id
         assert [each.agent_id for each in manager.history.page().items] == ["planner"]
 
