@@ -11,6 +11,8 @@ ClawguardError
 │   └── PolicyDenied             the policy or the host forbids it: action, reason, decision
 ├── DelegationRefused            a child asked for more than its parent has: missing
 ├── SessionNotFound              no such session
+├── EntryUnreadable              an entry is not as it was stored: session_id, seq
+├── SearchUnavailable            there is no index to search here
 ├── KeyInUse                     a live session holds the key: session_id
 ├── LimitReached                 the agent has as many live sessions as it may: limit
 ├── TurnQueueFull                as many wait for the session's turn as may: session_id, queue
@@ -39,6 +41,7 @@ __all__ = [
     "ClockError",
     "ConfigError",
     "DelegationRefused",
+    "EntryUnreadable",
     "EventRefused",
     "EventsArchived",
     "InsufficientScope",
@@ -52,6 +55,7 @@ __all__ = [
     "PolicyDenied",
     "ReceiverFailed",
     "ReceiverUnavailable",
+    "SearchUnavailable",
     "SessionEnded",
     "SessionNotFound",
     "StoreBusy",
@@ -214,6 +218,29 @@ class SessionNotFound(ClawguardError):
             hint="give its id or its record; `sessions.find(key=...)` finds a live one by its key",
         )
         self.session_id = session_id
+
+
+class EntryUnreadable(ClawguardError):
+    """Report an entry that was altered, moved, exchanged, or stored in another way than the store's.
+
+    `session_id` and `seq` name it; nothing of what it says is repeated.
+    """
+
+    code = "entry_unreadable"
+
+    def __init__(self, session_id: str, seq: int, why: str) -> None:
+        super().__init__(
+            f"entry {seq} of session {session_id} cannot be read: {why}",
+            hint="restore a backup, or delete the conversation",
+        )
+        self.session_id = session_id
+        self.seq = seq
+
+
+class SearchUnavailable(ClawguardError):
+    """Refuse to search where there is no index: conversations are encrypted, or SQLite lacks FTS5."""
+
+    code = "search_unavailable"
 
 
 class KeyInUse(ClawguardError):

@@ -15,6 +15,7 @@ from clawguard.errors import (
     ClawguardError,
     ConfigError,
     DelegationRefused,
+    EntryUnreadable,
     EventRefused,
     EventsArchived,
     InsufficientScope,
@@ -25,6 +26,7 @@ from clawguard.errors import (
     NoSession,
     ReceiverFailed,
     ReceiverUnavailable,
+    SearchUnavailable,
     SessionEnded,
     SessionNotFound,
     StoreBusy,
@@ -57,6 +59,8 @@ EXAMPLES: list[ClawguardError] = [
     TurnQueueFull("0190", 8),
     TurnTimeout("0190"),
     TurnLost("0190", "0191"),
+    EntryUnreadable("0190", 7, "it was altered"),
+    SearchUnavailable("there is no index", hint="encrypt nothing"),
 ]
 
 

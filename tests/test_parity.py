@@ -12,11 +12,13 @@ from clawguard.sessions.activity import Activity
 from clawguard.sessions.aio_parts import (
     AsyncActivity,
     AsyncAgents,
+    AsyncEncryption,
     AsyncHistory,
     AsyncKeys,
     AsyncMilestones,
     AsyncSubscribers,
 )
+from clawguard.sessions.encryption import Encryption
 from clawguard.sessions.history import History
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.milestones import Milestones
@@ -30,6 +32,7 @@ PAIRS = [
     (Subscribers, AsyncSubscribers),
     (Activity, AsyncActivity),
     (History, AsyncHistory),
+    (Encryption, AsyncEncryption),
     (Milestones, AsyncMilestones),
 ]
 INSTANCE_ATTRIBUTES = {"sessions", "activity", "history", "keys", "agents", "subscribers"}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOCK_TOLERANCE", "SCHEMA_VERSION", "EventLog", "Follower", "LogWriter", "check_page"]
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 CLOCK_TOLERANCE = 5 * SECOND
 _MAX_LIMIT = 1_000
 

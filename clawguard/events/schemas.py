@@ -241,6 +241,19 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
             data={"count": _count("How many.", least=0)},
         ),
     ),
+    "history.key_rotated": (
+        Shape(
+            "Another content key seals what is said; with 0 before it, encryption began.",
+            always=("actor",),
+            data={"key": _count("The new key."), "previous": _count("The key before.", least=0)},
+        ),
+    ),
+    "history.encrypted": (
+        Shape(
+            "All that was said is under one content key, and those before it were destroyed.",
+            data={"key": _count("That key.")},
+        ),
+    ),
     "log.archived": (
         Shape(
             "Old events were moved into a file; the log goes on from where they ended.",

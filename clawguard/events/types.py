@@ -22,6 +22,8 @@ EVENT_TYPES = (
     "history.cleared",
     "history.deleted",
     "history.imported",
+    "history.key_rotated",
+    "history.encrypted",
     "log.archived",
     "subscriber.failed",
     "subscriber.parked",

@@ -2,7 +2,7 @@
 
 keys.py     SigningKey, VerifyingKey, KeyRing: one algorithm a key, states, the JWK set
 jwk.py      public keys on the way in: what is refused
-sealing.py  the key-encryption key and where it comes from; keyfile.py: its file
+sealing.py  sealed texts; the key-encryption key and where it comes from; keyfile.py: its file
 tokens.py   the strict codec: encode, decode; claims.py, wire.py: what a token may say; encoding.py: strict
             base64url and JSON; faults.py: why a token is refused
 refresh_tokens.py   opaque refresh tokens: form, digest, the seal of a successor
@@ -23,7 +23,7 @@ from clawguard.guard.policy_file import PolicySource, load_policy
 from clawguard.guard.proof_key import ProofKey
 from clawguard.guard.proofs import CertificateProof, DPoPProof, Proof, ProofId, check_cnf
 from clawguard.guard.refresh_tokens import RefreshToken, is_refresh_token
-from clawguard.guard.sealing import KekSource, KeyEncryptionKey, load_kek
+from clawguard.guard.sealing import KekSource, KeyEncryptionKey, SealingKey, load_kek
 from clawguard.guard.uri import normal_uri
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "ProofKey",
     "RefreshToken",
     "RingKey",
+    "SealingKey",
     "SigningKey",
     "TokenFault",
     "VerifyingKey",

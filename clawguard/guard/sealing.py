@@ -1,4 +1,4 @@
-"""Sealing: private keys at rest under a key-encryption key that stands outside the database."""
+"""Sealing: AES-256-GCM, and the key-encryption key that stands outside the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.encoding import b64decode
 from clawguard.guard.keyfile import KEY_BYTES, create_key_file, read_key_file
 
-__all__ = ["KEK_VARIABLE", "KekSource", "KeyEncryptionKey", "load_kek"]
+__all__ = ["KEK_VARIABLE", "KekSource", "KeyEncryptionKey", "SealingKey", "load_kek"]
 
 KekSource = bytes | str | os.PathLike[str] | Callable[[], bytes] | None
 
@@ -30,41 +30,31 @@ _SCRYPT_MEMORY = 64 * 2**20
 _MAKE_ONE = "make one with: openssl rand -base64 32 | tr '+/' '-_' | tr -d '='"
 
 
-class KeyEncryptionKey:
-    """Seal and unseal with AES-256-GCM; the key is in no repr and refuses pickling.
+class SealingKey:
+    """Seal and open with AES-256-GCM; the key is in no repr and refuses pickling.
 
-    A sealed text is a version byte, a random nonce of 96 bits, and the ciphertext with its tag.
+    A sealed text is a version byte, a random nonce of 96 bits, and the ciphertext with its tag. As the nonces
+    are random, one key is for at most 2**32 texts (NIST SP 800-38D, 8.3).
     """
 
     __slots__ = ("_aead",)
 
     def __init__(self, key: bytes) -> None:
-        if not isinstance(key, bytes) or len(key) != KEY_BYTES:
-            raise ConfigError(f"the key-encryption key must be {KEY_BYTES} bytes")
         self._aead = AESGCM(key)
 
     def __repr__(self) -> str:
-        return "KeyEncryptionKey()"
+        return f"{type(self).__name__}()"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a KeyEncryptionKey cannot be copied or pickled")
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled")
 
     def seal(self, plaintext: bytes, *, purpose: str) -> bytes:
         """Return the sealed text; only the same purpose opens it."""
         nonce = os.urandom(_NONCE_BYTES)
         return _VERSION + nonce + self._aead.encrypt(nonce, plaintext, _bound_to(purpose))
 
-    def unseal(self, sealed: bytes, *, purpose: str) -> bytes:
-        """Return what was sealed; raise ConfigError for another key, another purpose or an altered text."""
-        plaintext = self._open(sealed, purpose)
-        if plaintext is None:
-            raise ConfigError(
-                "the key-encryption key does not open the sealed keys",
-                hint=f"use the one that this store was made with: its key file, {KEK_VARIABLE} or kek=",
-            )
-        return plaintext
-
-    def _open(self, sealed: bytes, purpose: str) -> bytes | None:
+    def open(self, sealed: bytes, *, purpose: str) -> bytes | None:
+        """Return what was sealed; None for another key, another purpose or an altered text."""
         if sealed[:1] != _VERSION:
             return None
         nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
@@ -72,6 +62,27 @@ class KeyEncryptionKey:
             return self._aead.decrypt(nonce, ciphertext, _bound_to(purpose))
         except (InvalidTag, ValueError):  # ValueError: a nonce or a tag cut short
             return None
+
+
+class KeyEncryptionKey(SealingKey):
+    """Seal the keys that stand in the database; it stands outside of it itself."""
+
+    __slots__ = ()
+
+    def __init__(self, key: bytes) -> None:
+        if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+            raise ConfigError(f"the key-encryption key must be {KEY_BYTES} bytes")
+        super().__init__(key)
+
+    def unseal(self, sealed: bytes, *, purpose: str) -> bytes:
+        """Return what was sealed; raise ConfigError for another key, another purpose or an altered text."""
+        plaintext = self.open(sealed, purpose=purpose)
+        if plaintext is None:
+            raise ConfigError(
+                "the key-encryption key does not open the sealed keys",
+                hint=f"use the one that this store was made with: its key file, {KEK_VARIABLE} or kek=",
+            )
+        return plaintext
 
 
 def _bound_to(purpose: str) -> bytes:

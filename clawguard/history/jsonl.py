@@ -66,6 +66,15 @@ class Read:
         if self._progress is not None:
             self._progress(number)
 
+    def check_unchanged(self) -> None:
+        """Raise InvalidArgument where the file is another by now: what was read may be half of each."""
+        self._file.seek(0)
+        again = hashlib.sha256()
+        while line := self._next():
+            again.update(line)
+        if again.digest() != self.digest:
+            raise InvalidArgument("path", "was changed while it was read", hint="repeat the call")
+
     def _next(self) -> bytes:
         try:
             return self._file.readline(_LONGEST_LINE + 1)

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from clawguard.forks import call_around_fork
+from clawguard.history import transcript
+from clawguard.history.content_keys import Contents
 from clawguard.history.records import Entry
 from clawguard.store import Store
 
@@ -43,8 +45,9 @@ class _Held(NamedTuple):
 class Recent:
     """Read the newest entries of a conversation: from the store only those that are not remembered."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, contents: Contents) -> None:
         self._store = store
+        self._contents = contents
         self._begin_anew()
         call_around_fork(self)
 
@@ -54,8 +57,9 @@ class Recent:
             before = self._held.get(session_id) if limit <= _MOST_ENTRIES else None
         held = self._continued(session_id, before, limit)
         if held is None:
-            rows = self._store.read("entry.tail", session_id=session_id, limit=limit)
-            entries = tuple(Entry(row[1:]) for row in reversed(rows))
+            read = transcript.read(self._store, self._contents, "entry.tail", session_id, limit=limit)
+            keys, rows = read
+            entries = keys.open(session_id, [row[1:] for row in reversed(rows)])
             if not 0 < len(rows) <= _MOST_ENTRIES:
                 return entries
             held = _Held.of(rows[0][0], entries)
@@ -77,9 +81,10 @@ class Recent:
         if held is None or not held.reaches(limit):
             return None
         last = held.entries[-1].seq
-        rows = self._store.read("entry.since", session_id=session_id, seq=last, limit=limit + 1)
+        given = {"seq": last, "limit": limit + 1}
+        keys, rows = transcript.read(self._store, self._contents, "entry.since", session_id, **given)
         if not rows or rows[0][0] != held.last_id or len(rows) > limit:
             return None
         if len(rows) == 1:
             return held
-        return _Held.of(rows[-1][0], held.entries + tuple(Entry(row[1:]) for row in rows[1:]))
+        return _Held.of(rows[-1][0], held.entries + keys.open(session_id, [row[1:] for row in rows[1:]]))

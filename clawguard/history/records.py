@@ -13,13 +13,16 @@ from clawguard.models import State, json_ready
 if TYPE_CHECKING:
     from clawguard.history.messages import Kind, Message, Role
 
-__all__ = ["TAKEN", "Entry", "Hit", "Imported", "Row", "SessionMetadata"]
+__all__ = ["TAKEN", "EncryptionStatus", "Entry", "Hit", "Imported", "IndexCheck", "Row", "SessionMetadata"]
 
 TAKEN = frozenset({"seq", "at"})  # what an entry has beside its message's fields
 
 
 class Row(NamedTuple):
-    """Hold the columns that a message is stored in; `at` is in microseconds."""
+    """Hold the columns that a message is stored in; `at` is in microseconds.
+
+    A sealed row says nothing in `content` and `data`, and names the content key that `sealed` is under.
+    """
 
     at: int
     kind: str
@@ -28,6 +31,8 @@ class Row(NamedTuple):
     data: str | None
     auto_injected: int
     tools_indexed: int = 0
+    content_key: int = 0
+    sealed: bytes | None = None
 
 
 class Entry:
@@ -76,11 +81,16 @@ class Entry:
         return bool(self._row[6])
 
     @property
+    def row(self) -> Row:
+        """The columns that it is stored in, in plaintext."""
+        return Row(*self._row[1:])
+
+    @property
     def message(self) -> Message:
         """The message as it was appended."""
         from clawguard.history.messages import decode
 
-        return decode(Row(*self._row[1:]))
+        return decode(self.row)
 
     def to_dict(self) -> dict[str, Any]:
         """Return number, time and what was set of the message as JSON-ready values."""
@@ -167,3 +177,32 @@ class Imported:
     count: int
     repeated: bool
     header: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCheck:
+    """Tell how the search's index stands: whether SQLite finds it whole, and what it does not fit.
+
+    `missing` counts entries that it should find and does not, `stray` what it finds of no entry.
+    """
+
+    is_whole: bool
+    missing: int
+    stray: int
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing is wrong with it; otherwise `compact` makes it anew."""
+        return self.is_whole and not (self.missing or self.stray)
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionStatus:
+    """Tell what conversations are stored under: `key` is the content key's number, None where it is none.
+
+    `remaining` counts the entries that are not under it yet, in plaintext or under the key before.
+    """
+
+    key: int | None
+    remaining: int
+    is_finished: bool

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clawguard.errors import StoreBusy
+from clawguard.history.content_keys import PLAINTEXT, ContentKeys, Contents
 from clawguard.history.records import Entry, Row
 from clawguard.store import Store, Transaction
 
 __all__ = [
+    "Batch",
     "Grown",
     "add",
     "copy",
     "erase",
     "grow",
+    "prepare",
     "purge",
+    "read",
     "read_all",
     "remove",
     "replace",
@@ -35,6 +39,23 @@ class Grown(NamedTuple):
     workspace_id: str
 
 
+class Batch(NamedTuple):
+    """Hold entries for a session as they are to be stored, made before the write lock is taken.
+
+    They are for the numbers from `first` on and under the content key `key`, and were made of `rows`.
+    """
+
+    session_id: str
+    rows: tuple[Row, ...]
+    key: int
+    first: int
+    stored: list[Row]
+
+    def fits(self, keys: ContentKeys, *, first: int) -> bool:
+        """Tell whether it may be stored under these numbers; what is plaintext may be under any."""
+        return self.key == keys.active and (self.key == PLAINTEXT or self.first == first)
+
+
 def grow(tx: Transaction, session_id: str, *, by: int, now: int) -> Grown | None:
     """Give a live session's conversation so many entries more, and note its activity and its ancestors'.
 
@@ -49,16 +70,29 @@ def grow(tx: Transaction, session_id: str, *, by: int, now: int) -> Grown | None
     return grown
 
 
-def add(tx: Transaction, session_id: str, rows: Iterable[Row], *, first: int) -> None:
-    """Add entries under the numbers from `first` on. The index goes over them later."""
-    for seq, row in enumerate(rows, first):
-        tx.run("entry.insert", session_id=session_id, seq=seq, **row._asdict())
+def prepare(keys: ContentKeys, session_id: str, rows: Iterable[Row], *, first: int) -> Batch:
+    """Return entries as they are stored under the numbers from `first` on."""
+    given = tuple(rows)
+    return Batch(session_id, given, keys.active, first, keys.seal(session_id, given, first=first))
 
 
-def replace(tx: Transaction, session_id: str, row: Row, *, seq: int) -> None:
+def add(tx: Transaction, keys: ContentKeys, batch: Batch, *, first: int) -> None:
+    """Add entries under the numbers from `first` on; `keys` are those under the lock.
+
+    The index goes over them later.
+    """
+    if not batch.fits(keys, first=first):  # others appended, or a key was changed, since it was made
+        batch = prepare(keys, batch.session_id, batch.rows, first=first)
+    numbered = enumerate(batch.stored, first)
+    tx.run_many("entry.insert", [(batch.session_id, seq, *row) for seq, row in numbered])
+
+
+def replace(tx: Transaction, keys: ContentKeys, session_id: str, row: Row, *, seq: int) -> None:
     """Put another message in an entry's place."""
     tx.run("words.delete", session_id=session_id, seq=seq)
-    tx.run("entry.replace", session_id=session_id, seq=seq, **row._asdict())
+    [(at,)] = tx.run("entry.at", session_id=session_id, seq=seq)
+    [stored] = keys.seal(session_id, [row._replace(at=at)], first=seq)
+    tx.run("entry.replace", session_id=session_id, seq=seq, **stored._asdict())
 
 
 def remove(tx: Transaction, session_id: str, *, seq: int) -> None:
@@ -81,17 +115,38 @@ def purge(tx: Transaction, ids: str) -> None:
         tx.run(statement, ids=ids)
 
 
-def copy(tx: Transaction, *, source: str, into: str, up_to: int) -> None:
+def copy(tx: Transaction, keys: ContentKeys, *, source: str, into: str, up_to: int) -> None:
     """Give a session without entries the first ones of another."""
-    tx.run("entry.copy", source=source, into=into, up_to=up_to)
+    if keys.active == PLAINTEXT:
+        keys.open(source, tx.run("entry.sealed", session_id=source, until=up_to))  # raises for what there is
+        tx.run("entry.copy", source=source, into=into, up_to=up_to)
+        return
+    for after in range(0, up_to, _BATCH):
+        until = min(after + _BATCH, up_to)
+        found = tx.run("entry.page", session_id=source, after=after, until=until, limit=_BATCH)
+        rows = [entry.row for entry in keys.open(source, found)]
+        add(tx, keys, prepare(keys, into, rows, first=after + 1), first=after + 1)
 
 
-def read_all(store: Store, session_id: str) -> tuple[Entry, ...]:
+def read(
+    store: Store, contents: Contents, statement: str, session_id: str, **params: Any
+) -> tuple[ContentKeys, list[tuple[Any, ...]]]:
+    """Run a query of a session's entries that ends in `entry_columns`; return their keys, and the rows."""
+    keys = contents.current()
+    rows = store.read(statement, session_id=session_id, **params)
+    if not keys.know(rows):  # another key came into use since, or theirs was retired
+        keys = contents.renewed()
+        rows = store.read(statement, session_id=session_id, **params)
+    return keys, rows
+
+
+def read_all(store: Store, contents: Contents, session_id: str) -> tuple[Entry, ...]:
     """Return a session's entries in order."""
-    return tuple(map(Entry, store.read("entry.all", session_id=session_id)))
+    keys, rows = read(store, contents, "entry.all", session_id)
+    return keys.open(session_id, rows)
 
 
-def walk(store: Store, session_id: str, *, until: int) -> Iterator[Entry]:
+def walk(store: Store, contents: Contents, session_id: str, *, until: int) -> Iterator[Entry]:
     """Yield a session's entries up to a number, some at a time; no query is open meanwhile.
 
     Raises StoreBusy where entries were removed meanwhile: what was yielded was never one conversation.
@@ -99,10 +154,10 @@ def walk(store: Store, session_id: str, *, until: int) -> Iterator[Entry]:
     before = _last_but_one(store, session_id, until)
     seq = 0
     while seq < until:
-        rows = store.read("entry.page", session_id=session_id, after=seq, until=until, limit=_BATCH)
+        keys, rows = read(store, contents, "entry.page", session_id, after=seq, until=until, limit=_BATCH)
         if not rows or rows[0][0] != seq + 1:
             raise _changed()
-        yield from map(Entry, rows)
+        yield from keys.open(session_id, rows)
         seq = rows[-1][0]
     if _last_but_one(store, session_id, until) != before:
         raise _changed()

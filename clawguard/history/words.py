@@ -29,8 +29,8 @@ def words_of(role: str | None, content: str, data: str | None, tools_indexed: in
     """
     is_result = role == "tool"
     said = "" if is_result else _set_apart(content[:_LONGEST])
-    given = f"{content if is_result else ''} {data or ''}".strip() if tools_indexed else ""
-    tools = _set_apart(given[:_LONGEST])
+    given = filter(None, (content if is_result else "", data)) if tools_indexed else ()
+    tools = _set_apart(" ".join(given)[:_LONGEST])
     return (said, tools) if said or tools else None
 
 

@@ -203,6 +203,7 @@ class AsyncSessionManager(_AsyncOpened):
         max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
+        encrypt_history: bool = False,
         clock: Clock | None = None,
     ) -> AsyncSessionManager:
         """Open the store, making it on first use: see `SessionManager.open`."""
@@ -221,6 +222,7 @@ class AsyncSessionManager(_AsyncOpened):
             max_staleness=max_staleness,
             lock_timeout=lock_timeout,
             dispatch=dispatch,
+            encrypt_history=encrypt_history,
             clock=clock,
         )
         opened = cls(manager)

@@ -10,6 +10,7 @@ from clawguard.models import Session
 from clawguard.sessions.activity import Activity
 from clawguard.sessions.awaiting import direct, hop, inline
 from clawguard.sessions.directory import Directory
+from clawguard.sessions.encryption import Encryption
 from clawguard.sessions.history import History
 from clawguard.sessions.keys import Keys
 from clawguard.sessions.milestones import Milestones
@@ -19,6 +20,7 @@ __all__ = [
     "AsyncActivity",
     "AsyncAgents",
     "AsyncDirectory",
+    "AsyncEncryption",
     "AsyncHistory",
     "AsyncKeys",
     "AsyncMilestones",
@@ -118,14 +120,28 @@ class AsyncMilestones:
     get = inline(Milestones.get)
 
 
+class AsyncEncryption:
+    """`manager.history.encryption` for async code."""
+
+    def __init__(self, encryption: Encryption) -> None:
+        self._plain = encryption
+
+    status = hop(Encryption.status)
+    enable = hop(Encryption.enable)
+    rotate = hop(Encryption.rotate)
+    require = hop(Encryption.require)
+
+
 class AsyncHistory:
     """`manager.history` for async code."""
 
     def __init__(self, history: History) -> None:
         self._plain = history
+        self.encryption = AsyncEncryption(history.encryption)
         self.milestones = AsyncMilestones(history.milestones)
 
     append = hop(History.append)
+    extend = hop(History.extend)
     update_last = hop(History.update_last)
     remove_last = hop(History.remove_last)
     clear = hop(History.clear)
@@ -144,3 +160,4 @@ class AsyncHistory:
     export_jsonl = hop(History.export_jsonl)
     import_jsonl = hop(History.import_jsonl)
     compact = hop(History.compact)
+    check_index = hop(History.check_index)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clawguard.checks import check_flag, check_text, is_integer
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
+from clawguard.history.content_keys import ContentKeys
 from clawguard.history.recent import Recent
 from clawguard.history.records import Entry, Row, SessionMetadata
 from clawguard.history.transcript import Grown
@@ -32,7 +33,8 @@ class Conversations:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
-        self._recent = Recent(parts.store)
+        self._contents = parts.contents
+        self._recent = Recent(parts.store, parts.contents)
 
     def append(
         self,
@@ -50,11 +52,45 @@ class Conversations:
         row = self._encoded(message, index_tools)
 
         def add(change: Change, session_id: str) -> int:
-            grown = grow(change, session_id, by=1)
-            transcript.add(change.tx, session_id, (row._replace(at=change.now),), first=grown.length)
-            return grown.length
+            seq, keys = grow(change, session_id, by=1).length, self._keys_under(change)
+            batch = transcript.prepare(keys, session_id, [row._replace(at=change.now)], first=seq)
+            transcript.add(change.tx, keys, batch, first=seq)
+            return seq
 
         return self._write(session, workspace_id, add)
+
+    def extend(
+        self,
+        session: SessionRef,
+        messages: Iterable[Message | Mapping[str, Any]],
+        *,
+        index_tools: bool = False,
+        workspace_id: str | None = None,
+    ) -> tuple[int, int]:
+        """Append messages, all of them or none, and return the first one's number and the last one's.
+
+        Raises InvalidArgument, which names the first at fault, and where there are none.
+        """
+        if isinstance(messages, str | Mapping) or not isinstance(messages, Iterable):
+            raise InvalidArgument(
+                "messages", "must be a list of messages", hint="append() takes a single one"
+            )
+        now = self._parts.clock.now()
+        rows = [
+            self._encoded(each, index_tools, argument=f"messages[{place}]")._replace(at=now)
+            for place, each in enumerate(messages)
+        ]
+        if not rows:
+            raise InvalidArgument("messages", "must be at least one")
+        batch = self._prepared(find_id(self._store, session, workspace_id=workspace_id), rows)
+
+        def add(change: Change, session_id: str) -> tuple[int, int]:
+            last = grow(change, session_id, by=len(rows)).length
+            first = last - len(rows) + 1
+            transcript.add(change.tx, self._keys_under(change), batch, first=first)
+            return first, last
+
+        return self._write(batch.session_id, None, add)
 
     def update_last(
         self,
@@ -70,7 +106,7 @@ class Conversations:
         def put(change: Change, session_id: str) -> bool:
             grown = grow(change, session_id, by=0)
             if grown.length:
-                transcript.replace(change.tx, session_id, row, seq=grown.length)
+                transcript.replace(change.tx, self._keys_under(change), session_id, row, seq=grown.length)
             return grown.length > 0
 
         return self._write(session, workspace_id, put)
@@ -117,7 +153,7 @@ class Conversations:
     ) -> tuple[Entry, ...]:
         """Return all entries in order: each a message, with its number and when it was appended."""
         session_id = self._known(session, workspace_id).session_id
-        return transcript.read_all(self._store, session_id)
+        return transcript.read_all(self._store, self._contents, session_id)
 
     def tail(
         self, session: SessionRef, limit: int = 100, *, workspace_id: str | None = None
@@ -173,11 +209,24 @@ class Conversations:
             raise SessionNotFound(session_id)
         return found
 
-    def _encoded(self, message: Message | Mapping[str, Any], index_tools: bool) -> Row:
+    def _encoded(
+        self, message: Message | Mapping[str, Any], index_tools: bool, *, argument: str = "message"
+    ) -> Row:
         from clawguard.history.messages import encode, read_message
 
         check_flag(index_tools, argument="index_tools")
-        return encode(read_message(message), at=0, index_tools=index_tools)
+        read = read_message(message, argument=argument)
+        return encode(read, at=0, index_tools=index_tools, argument=argument)
+
+    def _prepared(self, session_id: str, rows: Iterable[Row]) -> transcript.Batch:
+        """Return what is to be appended as it will be stored, if nobody else appends before."""
+        pulse = self._store.read("conversation.pulse", id=session_id, now=self._parts.clock.now())
+        first = pulse[0][0] + 1 if pulse else 1
+        return transcript.prepare(self._contents.current(), session_id, rows, first=first)
+
+    def _keys_under(self, change: Change) -> ContentKeys:
+        """Return the content keys as they are in a change."""
+        return self._contents.under(change.tx, change.writer.revision)
 
     def _write(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -12,7 +12,7 @@ from clawguard.checks import check_flag, check_progress, check_text, is_integer
 from clawguard.clock import SECOND, microseconds, to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
-from clawguard.history.records import Hit, Imported, SessionMetadata
+from clawguard.history.records import Entry, Hit, Imported, IndexCheck, SessionMetadata
 from clawguard.history.snippets import SEEN, Finder
 from clawguard.history.words import matching, readable
 from clawguard.models import Page, Session
@@ -20,6 +20,7 @@ from clawguard.sessions.change import Change, about
 from clawguard.sessions.conversations import MOST, Conversations, grow, tell
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
+from clawguard.sessions.encryption import Encryption
 from clawguard.sessions.indexing import Indexing
 from clawguard.sessions.milestones import Milestones
 from clawguard.sessions.pages import check_filters, cursor_of, digest_of, position_of
@@ -64,6 +65,7 @@ class History(Conversations):
         super().__init__(parts)
         self.milestones = Milestones(parts)
         self.indexing = Indexing(parts)
+        self.encryption = Encryption(parts, self.indexing)
 
     def cleanup_stale(
         self,
@@ -140,7 +142,8 @@ class History(Conversations):
         A word that ends in `*` stands for all that begin so; accents and case make no difference, and any
         other character is just a character. `narrowed` are `session`, `workspace_id` (without a session:
         `default`), `limit` (50; 1 to 1,000), `agent_id`, `channel_id`, `since` and `until`; of these a
-        `SessionQuery` holds the last five. None narrows nothing down, so it is refused.
+        `SessionQuery` holds the last five. None narrows nothing down, so it is refused. Raises
+        SearchUnavailable where conversations are encrypted, and where SQLite was built without FTS5.
         """
         from clawguard.history.messages import read_query
 
@@ -154,6 +157,7 @@ class History(Conversations):
         else:
             workspace: Any = narrowed.get("workspace_id", DEFAULT_WORKSPACE)
             params["workspace_id"] = check_text(workspace, argument="workspace_id")
+        self.indexing.check_searchable()
         wanted = matching(query.keyword)
         if wanted is None:
             return ()
@@ -189,7 +193,8 @@ class History(Conversations):
             count = min(last, int(held[0]))
             if grow(change, session_id, by=count).length != count:
                 raise InvalidArgument("into", "has entries already", hint="fork into a new session")
-            transcript.copy(change.tx, source=source.session_id, into=session_id, up_to=count)
+            keys = self._keys_under(change)
+            transcript.copy(change.tx, keys, source=source.session_id, into=session_id, up_to=count)
             row = change.one(
                 "session.set_forked_from", id=session_id, source=source.session_id, now=change.now
             )
@@ -205,8 +210,7 @@ class History(Conversations):
         from clawguard.history.wrap_up import summarize
 
         metadata = self._known(session, workspace_id)
-        entries = transcript.walk(self._store, metadata.session_id, until=metadata.message_count)
-        return summarize(metadata, entries)
+        return summarize(metadata, self._walk(metadata))
 
     def export_jsonl(
         self,
@@ -226,8 +230,7 @@ class History(Conversations):
 
         check_progress(progress)
         to, metadata = path_of(path), self._known(session, workspace_id)
-        entries = transcript.walk(self._store, metadata.session_id, until=metadata.message_count)
-        return write_file(to, metadata, entries, progress=progress)
+        return write_file(to, metadata, self._walk(metadata), progress=progress)
 
     def import_jsonl(
         self,
@@ -254,26 +257,26 @@ class History(Conversations):
         session_id = self._known(session, workspace_id).session_id
 
         with opened(source) as file:
-            checked = Read(file, now=self._parts.clock.now(), progress=progress)
-            for _ in checked.rows():
-                pass
+            read = Read(file, now=self._parts.clock.now(), progress=progress)
+            rows = [row._replace(tools_indexed=int(index_tools)) for row in read.rows()]
+            read.check_unchanged()
+        batch = self._prepared(session_id, rows)
 
-            def take(change: Change, session_id: str) -> Imported:
-                seen = change.one("receipt.get", session_id=session_id, digest=checked.digest)
-                if seen is not None:
-                    return Imported(seen[0], repeated=True, header=checked.header)
-                grown = grow(change, session_id, by=checked.count)
-                again = Read(file, now=change.now)
-                rows = (row._replace(tools_indexed=int(index_tools)) for row in again.rows())
-                transcript.add(change.tx, session_id, rows, first=grown.length - checked.count + 1)
-                if again.digest != checked.digest:
-                    raise InvalidArgument("path", "was changed while it was read", hint="repeat the call")
-                receipt = {"digest": checked.digest, "count": checked.count, "now": change.now}
-                change.tx.run("receipt.insert", session_id=session_id, **receipt)
-                tell(change, "history.imported", session_id, grown, actor=who, count=checked.count)
-                return Imported(checked.count, repeated=False, header=checked.header)
+        def take(change: Change, session_id: str) -> Imported:
+            keys = self._keys_under(change)
+            digest = keys.digest(read.digest)
+            seen = change.one("receipt.get", session_id=session_id, digest=digest)
+            if seen is not None:
+                return Imported(seen[0], repeated=True, header=read.header)
+            grown = grow(change, session_id, by=read.count)
+            transcript.add(change.tx, keys, batch, first=grown.length - read.count + 1)
+            change.tx.run(
+                "receipt.insert", session_id=session_id, digest=digest, count=read.count, now=change.now
+            )
+            tell(change, "history.imported", session_id, grown, actor=who, count=read.count)
+            return Imported(read.count, repeated=False, header=read.header)
 
-            return self._write(session_id, None, take)
+        return self._write(session_id, None, take)
 
     def compact(self, *, progress: Callable[[int], None] | None = None) -> int:
         """Make the search's index anew from the entries, in batches, and return how many it went through.
@@ -282,6 +285,17 @@ class History(Conversations):
         """
         check_progress(progress)
         return self.indexing.compact(progress=progress)
+
+    def check_index(self) -> IndexCheck:
+        """Compare the search's index with the entries, and have SQLite check it in itself.
+
+        Writers wait meanwhile. Raises SearchUnavailable where SQLite was built without FTS5.
+        """
+        return self.indexing.check()
+
+    def _walk(self, metadata: SessionMetadata) -> Iterator[Entry]:
+        until = metadata.message_count
+        return transcript.walk(self._store, self._contents, metadata.session_id, until=until)
 
 
 def _narrowing(query: SessionQuery) -> tuple[list[str], dict[str, Any]]:

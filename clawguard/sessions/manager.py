@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TypeVar, Unpack
 
+from clawguard.checks import check_flag
 from clawguard.clock import SECOND, Clock, Duration, microseconds
 from clawguard.events.event import Event
 from clawguard.events.signals import Dispatch, Receiver
@@ -79,6 +80,7 @@ class SessionManager(Validation):
         max_staleness: Duration = 0,
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
+        encrypt_history: bool = False,
         clock: Clock | None = None,
     ) -> SessionManager:
         """Open the store at a path or URL, making it on first use.
@@ -94,9 +96,11 @@ class SessionManager(Validation):
         Every `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write
         waits at most `lock_timeout` seconds for others. With a `max_staleness` (from 0.25 seconds) validate
         answers from memory where no event up to then said otherwise. `dispatch` says where live receivers
-        run: on a `thread` of their own, or `inline`, after each call. Raises ConfigError for what is wrong.
+        run: on a `thread` of their own, or `inline`, after each call. `encrypt_history` has conversations
+        encrypted at rest, and refuses a database with plain ones. Raises ConfigError for what is wrong.
         """
         first = None if policy is None else Given.of(policy)  # a fault shows before anything is made
+        check_flag(encrypt_history, argument="encrypt_history")
         limits = Limits.of(max_sessions_per_agent, at_limit, refresh_idle, refresh_grace)
         every = None if sweep_every is None else microseconds(sweep_every, argument="sweep_every") / SECOND
         parts = open_parts(
@@ -113,6 +117,8 @@ class SessionManager(Validation):
         )
         try:
             manager = cls(parts, sweep_every=every, limits=limits)
+            if encrypt_history:
+                manager.history.encryption.require()
         except BaseException:
             parts.close()
             raise

@@ -20,6 +20,7 @@ from clawguard.events.log import SCHEMA_VERSION
 from clawguard.events.signals import Dispatch, EventBus
 from clawguard.events.subscribers import Servers
 from clawguard.guard import Guard, KekSource, KeyEncryptionKey, SigningKey, load_kek
+from clawguard.history.content_keys import Contents
 from clawguard.sessions.cache import ContextCache
 from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     new_id: IdFactory
     guard: Guard
     keychain: Keychain
+    contents: Contents
     lines: Lines
     bus: EventBus
     log: AuditLog
@@ -167,6 +169,7 @@ def _assemble(
         return Change(store, log, clock, durable=durable)
 
     recorder = Recorder(change, clock=clock)
+    keychain = Keychain(store, guard, kek=key)
     bus.report = recorder.receiver_failed
     feed = Feed(store, clock, bound=bound) if bound else None
     if feed is not None:
@@ -176,7 +179,8 @@ def _assemble(
         clock=clock,
         new_id=new_id,
         guard=guard,
-        keychain=Keychain(store, guard, kek=key),
+        keychain=keychain,
+        contents=Contents(store, lambda: keychain.kek),
         lines=Lines(store, guard),
         bus=bus,
         log=log,

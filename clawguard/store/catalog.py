@@ -46,10 +46,10 @@ class Statement:
 
 
 class Catalog:
-    """Find statements by name: those of the shared file, then those of the dialect."""
+    """Find statements by name: each dialect's are laid over those of the shared file, in their order."""
 
-    def __init__(self, dialect: str) -> None:
-        self._dialect = dialect
+    def __init__(self, *dialects: str) -> None:
+        self._dialects = dialects
         self._composed: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
     def __getitem__(self, name: str) -> Statement:
@@ -67,8 +67,8 @@ class Catalog:
     @cached_property
     def _texts(self) -> dict[Kind, dict[str, str]]:
         texts: dict[Kind, dict[str, str]] = {"name": {}, "fragment": {}, "filter": {}}
-        for file in ("shared.sql", f"{self._dialect}.sql"):
-            source = files("clawguard.store").joinpath("sql", file).read_text("utf-8")
+        for file in ("shared", *self._dialects):
+            source = files("clawguard.store").joinpath("sql", f"{file}.sql").read_text("utf-8")
             for kind, name, text in _BLOCK.findall(source):
                 texts[kind][name] = text.strip().removesuffix(";")
         return texts

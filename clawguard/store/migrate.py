@@ -50,9 +50,14 @@ def current_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(
-    connection: sqlite3.Connection, steps: tuple[Migration, ...], *, ledger: Ledger, now: int
+    connection: sqlite3.Connection,
+    steps: tuple[Migration, ...],
+    *,
+    ledger: Ledger,
+    now: int,
+    has_fts5: bool = True,
 ) -> None:
-    """Apply what is missing; the writer lock must be held.
+    """Apply what is missing; the writer lock must be held. Without FTS5 there will be no index for searches.
 
     Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
     """
@@ -64,7 +69,7 @@ def migrate(
     if version:
         _check_ledger(connection.execute(ledger.list).fetchall(), steps[:version])
     if version < len(steps):
-        _apply(connection, steps[version:], ledger=ledger, now=now)
+        _apply(connection, steps[version:], ledger=ledger, now=now, has_fts5=has_fts5)
 
 
 def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
@@ -75,12 +80,20 @@ def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) 
         )
 
 
-def _apply(connection: sqlite3.Connection, steps: tuple[Migration, ...], *, ledger: Ledger, now: int) -> None:
+def _apply(
+    connection: sqlite3.Connection,
+    steps: tuple[Migration, ...],
+    *,
+    ledger: Ledger,
+    now: int,
+    has_fts5: bool,
+) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for step in steps:
             for statement in _statements(step.text):
-                connection.execute(statement)
+                if has_fts5 or "USING fts5" not in statement:
+                    connection.execute(statement)
             connection.execute(ledger.add, (step.number, step.name, step.digest, now))
         connection.execute(ledger.announce, (steps[-1].number,))
         connection.execute(f"PRAGMA user_version = {steps[-1].number}")

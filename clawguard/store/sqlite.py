@@ -252,7 +252,13 @@ class SQLiteStore:
         connection = self._open_writer()
         names = ("migration.add", "migration.list", "meta.set_schema")
         ledger = Ledger(*(self._catalog[name].sql for name in names))
-        migrate(connection, self._steps, ledger=ledger, now=self._clock.now())
+        has_fts5 = bool(connection.execute(self._catalog["words.possible"].sql).fetchall())
+        migrate(connection, self._steps, ledger=ledger, now=self._clock.now(), has_fts5=has_fts5)
+        if not has_fts5:
+            self._catalog = Catalog("sqlite", "sqlite_without_fts5")
+        elif connection.execute(self._catalog["words.absent"].sql).fetchall():
+            connection.execute(self._catalog["words.make"].sql)
+            connection.execute(self._catalog["words.reach"].sql, [0])
 
     def _open_writer(self) -> Connection:
         if self._writer is None:
@@ -279,11 +285,14 @@ class SQLiteStore:
         if writer is not None:
             writer.close()
 
-    def _checkpoint(self, mode: str) -> None:
-        """Copy the log into the database file; where a reader stands in the way, try again a little later."""
+    def _checkpoint(self, mode: str, *, patience: int = 0) -> None:
+        """Copy the log into the database file; where a reader stands in the way, try again a little later.
+
+        With `patience`, in milliseconds, wait that long for those that read just now.
+        """
         writer = self._open_writer()
         try:
-            writer.execute("PRAGMA busy_timeout = 0")
+            writer.execute(f"PRAGMA busy_timeout = {patience}")
             [(busy, _, _)] = writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             writer.execute("PRAGMA busy_timeout = 5000")
         except sqlite3.Error:

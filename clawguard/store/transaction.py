@@ -21,7 +21,7 @@ __all__ = ["CHECKPOINT_EVERY", "SQLiteTransaction"]
 _logger = logging.getLogger("clawguard.store")
 
 CHECKPOINT_EVERY = 256
-_WATCHED = frozenset({"event.mark", "event.remove"})
+_WATCHED = frozenset({"event.mark", "event.remove", "content_keys.retire"})
 _ROWS_A_COMMIT = 5  # a commit of many rows counts for more, so that the log stays small under a sweep
 
 
@@ -39,6 +39,7 @@ class SQLiteTransaction:
         "_entry",
         "_is_spoilt",
         "_removes",
+        "_retires",
         "_store",
     )
 
@@ -50,6 +51,7 @@ class SQLiteTransaction:
         self._entry: Sequence[Any] | None = None
         self._is_spoilt = False
         self._removes = False
+        self._retires = False
 
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
@@ -117,6 +119,8 @@ class SQLiteTransaction:
     def _watch(self, name: str, rows: list[Row]) -> None:
         if name == "event.remove":
             self._removes = True
+        elif name == "content_keys.retire":
+            self._retires = True
         elif rows:
             self._entry = rows[0]
 
@@ -155,7 +159,7 @@ class SQLiteTransaction:
                 self._store._marker.note(seq, digest)
             rows = self._connection.total_changes - self._changes
             weight = 1 + rows // _ROWS_A_COMMIT
-            due = self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY
+            due = self._store._queue.count_commit(weight) >= CHECKPOINT_EVERY or self._retires
             if self._action is not None:
                 self._action()
         except Exception:
@@ -183,7 +187,9 @@ class SQLiteTransaction:
         store = self._store
         try:
             store._arrive(self)
-            if not store._closed and store._queue.commits() >= CHECKPOINT_EVERY:
+            if self._retires and not store._closed:
+                store._checkpoint("TRUNCATE", patience=5_000)  # what a key protected is not left in the log
+            elif not store._closed and store._queue.commits() >= CHECKPOINT_EVERY:
                 store._checkpoint("RESTART")
         except StoreUnavailable:
             return  # the next commit tries again

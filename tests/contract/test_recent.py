@@ -74,7 +74,7 @@ def test_what_is_remembered_is_not_read_again(
 
     def counted(name: str, *args: Any, **params: Any) -> Any:
         rows = read(name, *args, **params)
-        seen.append(len(rows))
+        seen.extend([len(rows)] if name.startswith("entry.") else ())
         return rows
 
     monkeypatch.setattr(store, "read", counted)

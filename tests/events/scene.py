@@ -93,6 +93,7 @@ class Scene:
             history.import_jsonl(listener, Path(folder) / "talk.jsonl")
         history.clear(talker)
         history.delete(listener, actor="user:ana")
+        history.encryption.enable(actor="user:ana")
 
     def refuse(self) -> None:
         manager = self.manager

@@ -49,6 +49,8 @@ ACTIVITIES = {
     "history.cleared": {300404},
     "history.deleted": {300404},
     "history.imported": {300401},
+    "history.key_rotated": {300403},
+    "history.encrypted": {300403},
 }
 
 

@@ -183,4 +183,5 @@ def test_a_query_says_all_of_a_search_by_itself() -> None:
 
 
 def test_a_row_has_the_columns_of_the_table() -> None:
-    assert Row._fields == ("at", "kind", "role", "content", "data", "auto_injected", "tools_indexed")
+    said = ("at", "kind", "role", "content", "data", "auto_injected", "tools_indexed")
+    assert Row._fields == (*said, "content_key", "sealed")

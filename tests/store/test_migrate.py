@@ -127,6 +127,7 @@ def test_a_filled_database_of_the_schema_before_logs_had_a_key_is_upgraded_with_
         before = manager.events.read()
     with raw(path) as database:
         database.execute("DROP TABLE turns")
+        database.execute("DROP TABLE content_keys")
         database.execute("DROP TABLE log_keys")
         database.execute("DROP INDEX events_archived")
         for made_later in ("entries", "entry_index", "entry_words", "import_receipts", "milestones"):

@@ -29,6 +29,8 @@ _BY_TYPE = {
     "log.archived": LOW,
     "history.cleared": LOW,
     "history.deleted": LOW,
+    "history.key_rotated": LOW,
+    "history.encrypted": LOW,
 }
 _BY_CAUSE = {"revoked": LOW, "invalidated": LOW, "agent": MEDIUM, "reuse": HIGH, "key": HIGH}
 _FAILED = frozenset(

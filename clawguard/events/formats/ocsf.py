@@ -55,6 +55,8 @@ _ACTIVITIES = {
     "history.cleared": _Activity(_ENTITY_MANAGEMENT, 4, "Delete"),
     "history.deleted": _Activity(_ENTITY_MANAGEMENT, 4, "Delete"),
     "history.imported": _Activity(_ENTITY_MANAGEMENT, 1, "Create"),
+    "history.key_rotated": _Activity(_ENTITY_MANAGEMENT, 3, "Update"),
+    "history.encrypted": _Activity(_ENTITY_MANAGEMENT, 3, "Update"),
 }
 _DELEGATED = _Activity(_AUTHENTICATION, 4, "Service Ticket Request")
 _OF_THE_HOST = _Activity(_ENTITY_MANAGEMENT, _OTHER)
@@ -165,7 +167,7 @@ def _management(event: Event, _source: str) -> dict[str, Any]:
     elif event.type in ("agent.disabled", "agent.enabled"):
         entity = _entity("agent", event.agent_id)
     elif event.type.startswith("history."):
-        entity = _entity("conversation", event.session_id)
+        entity = _history(event)
     elif event.type == "subscriber.failed":
         entity = _entity("event receiver", data.get("receiver"), name="unknown")
     elif event.type == "log.archived":
@@ -175,6 +177,13 @@ def _management(event: Event, _source: str) -> dict[str, Any]:
     else:
         entity = _entity("event", event.id, name=event.type)
     return {"entity": entity, "comment": event.reason}
+
+
+def _history(event: Event) -> dict[str, Any]:
+    """Return the conversation that an event is of, or the content key that all of them are under."""
+    if event.session_id is None:
+        return _entity("content key", str(event.data.get("key")))
+    return _entity("conversation", event.session_id)
 
 
 def _entity(kind: str, uid: str | None, **more: str) -> dict[str, Any]:

@@ -610,7 +610,7 @@ DELETE FROM parked_events WHERE name = :name AND seq = :seq;
 DELETE FROM parked_events WHERE name = :name;
 
 -- fragment: entry_columns
-seq, at, kind, role, content, data, auto_injected
+seq, at, kind, role, content, data, auto_injected, tools_indexed, content_key, sealed
 
 -- fragment: conversation_columns
 id, key, name, agent_id, agent_alias, workspace_id, subject, channel_id, room_id, sender_id, state, turn_id,
@@ -674,14 +674,21 @@ WHERE id = :id AND ended_at IS NULL AND due_at > :now RETURNING {session_columns
 
 -- name: entry.insert
 -- Add an entry whose number `conversation.grow` gave.
-INSERT INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
-VALUES (:session_id, :seq, :at, :kind, :role, :content, :data, :auto_injected, :tools_indexed);
+INSERT INTO entries (session_id, {entry_columns}) VALUES
+    (:session_id, :seq, :at, :kind, :role, :content, :data, :auto_injected, :tools_indexed, :content_key, :sealed);
+
+-- name: entry.at
+SELECT at FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: entry.sealed
+-- The first sealed entry of a session's, where none should be.
+SELECT {entry_columns} FROM entries WHERE session_id = :session_id AND seq <= :until AND content_key <> 0
+ORDER BY seq LIMIT 1;
 
 -- name: entry.copy
 -- Give a session the first entries of another.
-INSERT INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
-SELECT :into, seq, at, kind, role, content, data, auto_injected, tools_indexed
-FROM entries WHERE session_id = :source AND seq <= :up_to ORDER BY seq;
+INSERT INTO entries (session_id, {entry_columns})
+SELECT :into, {entry_columns} FROM entries WHERE session_id = :source AND seq <= :up_to ORDER BY seq;
 
 -- name: entry.delete
 DELETE FROM entries WHERE session_id = :session_id AND seq = :seq;
@@ -721,11 +728,49 @@ UPDATE entry_index SET until = :until;
 -- A stretch of all entries, for their words.
 SELECT id, role, content, data, tools_indexed FROM entries WHERE id > :after ORDER BY id LIMIT :limit;
 
+-- name: entry.any
+SELECT 1 FROM entries LIMIT 1;
+
+-- name: entry.to_seal
+-- The next entries that are not under the active key, and about how long each is.
+SELECT id, length(content) + ifnull(length(data), 0) + ifnull(length(sealed), 0) FROM entries
+WHERE id > :after AND content_key < :active ORDER BY id LIMIT :limit;
+
+-- name: entry.sealable
+-- Those of a stretch, whole.
+SELECT id, session_id, {entry_columns} FROM entries
+WHERE id >= :first AND id <= :last AND content_key < :active ORDER BY id;
+
+-- name: entry.seal
+-- Seal an entry, unless somebody has written it since it was read.
+UPDATE entries SET content = '', data = NULL, content_key = :content_key, sealed = :sealed
+WHERE id = :id AND content_key = :before AND sealed IS :sealed_before;
+
+-- name: entry.count_to_seal
+SELECT count(*) FROM entries WHERE content_key < :active;
+
+-- name: content_keys.all
+SELECT number, sealed FROM content_keys;
+
+-- name: content_keys.insert
+-- Have another key seal from now on; 0 says that there is plaintext.
+INSERT INTO content_keys (number, sealed, created_at) VALUES (:number, :sealed, :now);
+
+-- name: content_keys.retire
+-- Forget the keys that no entry is under any more.
+DELETE FROM content_keys WHERE number < :active RETURNING number;
+
 -- name: receipt.get
 SELECT count FROM import_receipts WHERE session_id = :session_id AND digest = :digest;
 
 -- name: receipt.insert
 INSERT INTO import_receipts (session_id, digest, count, at) VALUES (:session_id, :digest, :count, :now);
+
+-- name: receipt.all
+SELECT session_id, digest FROM import_receipts;
+
+-- name: receipt.set_digest
+UPDATE import_receipts SET digest = :digest WHERE session_id = :session_id AND digest = :before;
 
 -- name: receipt.delete
 DELETE FROM import_receipts WHERE session_id = :session_id;

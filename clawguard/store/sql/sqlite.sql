@@ -58,9 +58,43 @@ RETURNING seq;
 
 -- name: entry.replace
 -- Put another entry in one's place, with an id of its own; number and time stay.
-INSERT OR REPLACE INTO entries (session_id, seq, at, kind, role, content, data, auto_injected, tools_indexed)
-SELECT session_id, seq, at, :kind, :role, :content, :data, :auto_injected, :tools_indexed
+INSERT OR REPLACE INTO entries (session_id, {entry_columns})
+SELECT session_id, seq, at, :kind, :role, :content, :data, :auto_injected, :tools_indexed, :content_key, :sealed
 FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: words.possible
+-- A row where this SQLite was built with full-text search.
+SELECT 1 FROM pragma_module_list WHERE name = 'fts5';
+
+-- name: words.absent
+-- A row where the database was made by one that was not.
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'entry_words');
+
+-- name: words.make
+CREATE VIRTUAL TABLE IF NOT EXISTS entry_words USING fts5 (words, tools, tokenize = 'unicode61 remove_diacritics 2');
+
+-- name: words.available
+-- A row where there is an index to be searched.
+SELECT 1;
+
+-- name: words.left
+-- A row where there is an index that cannot be emptied.
+SELECT 1 WHERE 0;
+
+-- name: words.check
+-- Fail where the index is not what its own content says.
+INSERT INTO entry_words (entry_words) VALUES ('integrity-check');
+
+-- name: words.compare
+-- How many entries the index lacks, and how much is in it that belongs to none; sealed entries have no words.
+SELECT
+    (SELECT count(*) FROM entries e
+     WHERE :is_plain AND id <= (SELECT until FROM entry_index) AND content_key = 0 AND (
+         (content <> '' AND role IS NOT 'tool')
+         OR (tools_indexed AND (data IS NOT NULL OR (content <> '' AND role IS 'tool'))))
+        AND NOT EXISTS (SELECT 1 FROM entry_words w WHERE w.rowid = e.id)),
+    (SELECT count(*) FROM entry_words w
+     WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE :is_plain AND e.id = w.rowid));
 
 -- name: words.insert
 INSERT INTO entry_words (rowid, words, tools) VALUES (:id, :words, :tools);
