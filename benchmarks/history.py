@@ -12,6 +12,7 @@ from typing import Any
 
 from clawguard import SessionManager
 from clawguard.clock import SystemClock
+from clawguard.history.records import Row
 from clawguard.history.words import words_of
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import connect
@@ -125,14 +126,9 @@ def _fill(path: Path, *, sessions: int, entries: int) -> None:
             session_id = ids[entry_id % sessions]
             lengths[session_id] += 1
             text = " ".join(_words(chance, is_rare=entry_id % (entries // 20) == 0))
-            row = {"at": now, "kind": "message", "role": "user", "content": text, "data": None}
-            more = {
-                "auto_injected": 0,
-                "tools_indexed": 0,
-                "seq": lengths[session_id],
-                "session_id": session_id,
-            }
-            connection.execute(insert.sql, insert.bind(row | more | {"session_id": session_id})).fetchall()
+            row = Row(now, "message", "user", text, None, auto_injected=0)
+            whose = {"session_id": session_id, "seq": lengths[session_id]}
+            connection.execute(insert.sql, insert.bind(whose | row._asdict()))
             words, tools = words_of("user", text, None, 0) or ("", "")
             connection.execute(index.sql, index.bind({"id": entry_id, "words": words, "tools": tools}))
         connection.execute("COMMIT")
