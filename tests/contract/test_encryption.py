@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,9 +215,11 @@ def test_what_was_cut_short_is_taken_up_again(path: Path, verb: str) -> None:
         session = manager.create("a", scopes="x")
         say(manager, session, 400)
         before, key = told(manager, session), 1 if verb == "enable" else 2
+        assert manager.history.check_index().is_fine
         act = getattr(manager.history.encryption, verb)
         with pytest.raises(Stop):
             act(progress=stop)
+        assert rows(path, "SELECT count(*) FROM entry_words WHERE rowid <= 500") == [(0,)]
     with open_manager(path) as manager:
         status = manager.history.encryption.status()
         assert (status.key, status.remaining, status.is_finished) == (key, 700, False)
@@ -246,18 +248,66 @@ def test_a_file_that_was_imported_stays_known_and_its_digest_is_nobodys_to_try(p
         assert plain not in b"".join(each.read_bytes() for each in path.parent.iterdir())
 
 
-def test_others_may_append_while_a_file_is_made_ready(
-    encrypted: SessionManager, session: Session, tmp_path: Path
+@pytest.mark.parametrize("verb", ["enable", "rotate"])
+@pytest.mark.parametrize("read", ["load_with_timestamps", "tail", "wrap_up"])
+def test_a_read_that_another_key_overtakes_reads_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, read: str
 ) -> None:
-    talk = tmp_path / "talk.jsonl"
-    talk.write_text('{"role":"user","content":"carried in"}\n' * 1_500, encoding="utf-8")
+    with open_manager(path, encrypt_history=verb == "rotate") as here, open_manager(path) as elsewhere:
+        session = here.create("a", scopes="x")
+        say(here, session)
+        before = getattr(here.history, read)(session)
+        say(here, session)  # of these a tail remembers nothing
+        store, overtaken = here.history._store, list[str]()
+        read_rows = store.read
 
-    def add_one(_: int) -> None:
-        encrypted.history.append(session, SAID[0])
+        def read_late(name: str, *args: Any, **params: Any) -> Any:
+            if name in ("entry.all", "entry.page", "entry.since") and not overtaken:
+                overtaken.append(name)
+                getattr(elsewhere.history.encryption, verb)()
+            return read_rows(name, *args, **params)
 
-    encrypted.history.import_jsonl(session, talk, progress=add_one)
-    texts = [each["content"] for each in told(encrypted, session)]
-    assert texts == [SECRET, SECRET, *["carried in"] * 1_500]
+        monkeypatch.setattr(store, "read", read_late)
+        found = getattr(here.history, read)(session)
+        assert overtaken
+        assert (found.count, before.count) == (6, 3) if read == "wrap_up" else found[:3] == before
+
+
+@pytest.mark.parametrize("meanwhile", ["append", "remove_last", "rotate", "nothing"])
+@pytest.mark.parametrize("verb", ["extend", "import"])
+def test_what_was_made_ready_before_the_lock_is_made_anew_where_others_came_first(
+    encrypted: SessionManager,
+    session: Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    meanwhile: str,
+) -> None:
+    history, more = encrypted.history, {"role": "user", "content": "more"}
+    others: dict[str, Callable[[], object]] = {
+        "append": lambda: history.append(session, SAID[0]),
+        "remove_last": lambda: history.remove_last(session),
+        "rotate": history.encryption.rotate,
+        "nothing": lambda: None,
+    }
+    history.extend(session, SAID)
+    prepared = history._prepared
+
+    def prepared_and_overtaken(*args: Any) -> Any:
+        batch = prepared(*args)
+        others[meanwhile]()
+        return batch
+
+    monkeypatch.setattr(history, "_prepared", prepared_and_overtaken)
+    if verb == "extend":
+        history.extend(session, [more] * 3)
+    else:
+        talk = tmp_path / "talk.jsonl"
+        talk.write_text('{"role":"user","content":"more"}\n' * 3, encoding="utf-8")
+        history.import_jsonl(session, talk)
+    before = {"append": 4, "remove_last": 2}.get(meanwhile, 3)
+    assert [each["seq"] for each in told(encrypted, session)] == list(range(1, before + 4))
+    assert [each.text for each in history.load_with_timestamps(session)[before:]] == ["more"] * 3
 
 
 def test_awaited_it_is_the_same(url: str) -> None:
