@@ -188,7 +188,7 @@ class SQLiteTransaction:
         try:
             store._arrive(self)
             if self._retires and not store._closed:
-                store._checkpoint("TRUNCATE", patience=5_000)  # what a key protected is not left in the log
+                store._checkpoint("TRUNCATE", patience=1_000)  # what a key protected is not left in the log
             elif not store._closed and store._queue.commits() >= CHECKPOINT_EVERY:
                 store._checkpoint("RESTART")
         except StoreUnavailable:

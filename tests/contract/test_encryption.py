@@ -116,6 +116,7 @@ def test_a_store_that_holds_plaintext_is_encrypted_and_nothing_of_it_is_left(pat
         session, gone = manager.create("a", scopes="x"), manager.create("b", scopes="x")
         say(manager, session, 400)
         say(manager, gone, 10)
+        assert manager.history.search("confidence")
         manager.history.delete(gone)  # what is left of it in the index goes as well
         before = told(manager, session)
         assert manager.history.encryption.status().key is None
@@ -192,6 +193,22 @@ def test_a_rotation_puts_all_under_the_new_key_and_destroys_the_old_one(path: Pa
         assert old not in b"".join(each.read_bytes() for each in path.parent.iterdir())
     assert rows(path, "SELECT number FROM content_keys") == [(2,)]
     assert rows(path, "SELECT DISTINCT content_key FROM entries") == [(2,)]
+
+
+def test_no_key_is_destroyed_while_an_entry_is_under_it(path: Path) -> None:
+    with open_manager(path, encrypt_history=True) as manager:
+        session = manager.create("a", scopes="x")
+        say(manager, session, 200)
+        before = told(manager, session)
+        [old] = rows(path, "SELECT content_key, sealed FROM entries WHERE id = 1")
+
+        def put_back(count: int) -> None:
+            if count == 600:
+                with raw(path) as database:
+                    database.execute("UPDATE entries SET content_key = ?, sealed = ? WHERE id = 1", old)
+
+        assert manager.history.encryption.rotate(progress=put_back) == 601
+        assert told(manager, session) == before
 
 
 def test_nothing_can_be_rotated_where_nothing_is_encrypted(manager: SessionManager) -> None:
