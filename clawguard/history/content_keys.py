@@ -46,14 +46,17 @@ class ContentKey:
         """Return a new key that keeps the digests."""
         return ContentKey(os.urandom(_BYTES) + self._digests)
 
-    def seal(self, number: int, kek: KeyEncryptionKey) -> bytes:
-        """Return the key as it is stored."""
-        return kek.seal(self._secret + self._digests, purpose=_purpose(number))
+    def seal(self, number: int, least: int, kek: KeyEncryptionKey) -> bytes:
+        """Return the key as it is stored; `least` is the least number that entries may still be under.
+
+        So nobody without the key-encryption key can have a store take plaintext, or a key before, again.
+        """
+        return kek.seal(self._secret + self._digests, purpose=_purpose(number, least))
 
     @classmethod
-    def unseal(cls, sealed: bytes, number: int, *, kek: KeyEncryptionKey) -> ContentKey:
+    def unseal(cls, sealed: bytes, number: int, least: int, kek: KeyEncryptionKey) -> ContentKey:
         """Return the key with a number; raise ConfigError where the key-encryption key does not open it."""
-        return cls(kek.unseal(sealed, purpose=_purpose(number)))
+        return cls(kek.unseal(sealed, purpose=_purpose(number, least)))
 
     @classmethod
     def first(cls) -> ContentKey:
@@ -138,6 +141,13 @@ class ContentKeys:
         key = self._keys[self.active]
         return self.active + 1, ContentKey.first() if key is None else key.successor()
 
+    def sealed_as_last(self, kek: KeyEncryptionKey) -> bytes:
+        """Return the active key as it is stored once no entry is under any other."""
+        key = self._keys[self.active]
+        if key is None:
+            raise ConfigError("there is no content key")
+        return key.seal(self.active, self.active, kek)
+
     def _opener(self, session_id: str) -> Callable[[int, Row], Row]:
         of_session: dict[int, SealingKey] = {}
 
@@ -196,18 +206,19 @@ class Contents:
             held = self._held = self._loaded(revision, tx.run("content_keys.all"))
         return held
 
-    def _loaded(self, revision: int, rows: Iterable[tuple[int, bytes | None]]) -> ContentKeys:
+    def _loaded(self, revision: int, rows: Sequence[tuple[int, bytes | None]]) -> ContentKeys:
+        least = min((number for number, _ in rows), default=PLAINTEXT)
         return ContentKeys(
             revision,
             {
-                number: None if sealed is None else ContentKey.unseal(sealed, number, kek=self._kek())
+                number: None if sealed is None else ContentKey.unseal(sealed, number, least, self._kek())
                 for number, sealed in rows
             },
         )
 
 
-def _purpose(number: int) -> str:
-    return f"content-key:{number}"
+def _purpose(number: int, least: int) -> str:
+    return f"content-key:{number}:{least}"
 
 
 def _bound_to(session_id: str, seq: int, row: Row, number: int) -> str:

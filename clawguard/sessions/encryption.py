@@ -96,9 +96,8 @@ class Encryption:
     def _insert_key(self, change: Change, keys: ContentKeys) -> int:
         tx, now = change.tx, change.now
         number, key = keys.successor()
-        tx.run(
-            "content_keys.insert", number=number, sealed=key.seal(number, self._parts.keychain.kek), now=now
-        )
+        sealed = key.seal(number, min(keys.numbers), self._parts.keychain.kek)
+        tx.run("content_keys.insert", number=number, sealed=sealed, now=now)
         if keys.active == PLAINTEXT:
             tx.run("content_keys.insert", number=PLAINTEXT, sealed=None, now=now)
             for session_id, digest in tx.run("receipt.all"):
@@ -164,7 +163,9 @@ class Encryption:
             self._indexing.empty()
         with self._parts.change(durable=True) as change:
             if self._keys_under(change).active == keys.active:
+                sealed = keys.sealed_as_last(self._parts.keychain.kek)
                 change.tx.run("content_keys.retire", active=keys.active)
+                change.tx.run("content_keys.seal", number=keys.active, sealed=sealed)
                 change.tx.run("meta.bump")
                 change.writer.append("history.encrypted", data={"key": keys.active})
 

@@ -17,7 +17,7 @@ from tests.clocks import FakeClock
 from tests.history.test_messages import MESSAGES
 from tests.openers import KEK, open_manager, raw, rows
 
-SECRET = "MARKER-said-in-confidence"
+SECRET = "zirconiumsaidinconfidence"  # one word, which the index would hold as it is
 SAID: list[dict[str, Any]] = [
     {"role": "user", "content": SECRET},
     {"role": "assistant", "content": "", "tool_calls": [{"name": "find", "arguments": SECRET}]},
@@ -116,7 +116,7 @@ def test_a_store_that_holds_plaintext_is_encrypted_and_nothing_of_it_is_left(pat
         session, gone = manager.create("a", scopes="x"), manager.create("b", scopes="x")
         say(manager, session, 400)
         say(manager, gone, 10)
-        assert manager.history.search("confidence")
+        assert manager.history.search(SECRET)
         manager.history.delete(gone)  # what is left of it in the index goes as well
         before = told(manager, session)
         assert manager.history.encryption.status().key is None

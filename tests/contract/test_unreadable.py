@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clawguard import SessionManager
+from clawguard import ConfigError, SessionManager
 from clawguard.errors import EntryUnreadable
 from tests.openers import open_manager, raw, rows
 
@@ -100,6 +100,28 @@ def test_attack_plaintext_planted_while_somebody_reads_is_found_by_the_next_read
         with pytest.raises(EntryUnreadable, match=r"entry 2 .*not encrypted"):
             manager.history.load(session)
         assert [each.seq for each in manager.history.tail(session, 1)] == [3]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_attack_a_store_is_not_talked_into_taking_plaintext_or_an_old_key_again(
+    path: Path, number: int
+) -> None:
+    session, _ = talking(path, encrypt_history=True)
+    [old] = rows(path, "SELECT sealed FROM content_keys")
+    with open_manager(path) as manager:
+        manager.history.encryption.rotate()
+    with raw(path) as database:
+        database.execute("INSERT INTO content_keys VALUES (?, ?, 0)", (number, old[0] if number else None))
+        database.execute("UPDATE meta SET revision = revision + 1")
+    forge(path, PLANTED)
+    with open_manager(path) as manager:
+        for act in (
+            manager.history.load,
+            manager.history.tail,
+            lambda each: manager.history.append(each, {"role": "user", "content": SECRET}),
+        ):
+            with pytest.raises(ConfigError, match="does not open the sealed keys"):
+                act(session)
 
 
 def test_an_entry_that_cannot_be_read_holds_up_the_sealing_of_no_other(path: Path) -> None:

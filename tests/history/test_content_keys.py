@@ -106,12 +106,14 @@ def test_the_same_text_is_never_sealed_alike_and_sessions_have_keys_of_their_own
 
 def test_a_stored_key_is_opened_by_its_key_encryption_key_and_under_its_number_only() -> None:
     kek = KeyEncryptionKey(os.urandom(32))
-    stored = KEY.seal(1, kek)
-    again = ContentKey.unseal(stored, 1, kek=kek)
+    stored = KEY.seal(1, 0, kek)
+    again = ContentKey.unseal(stored, 1, 0, kek)
     assert again.of_session(ONE).open(KEY.of_session(ONE).seal(b"x", purpose="p"), purpose="p") == b"x"
-    for number, other in ((2, kek), (1, KeyEncryptionKey(os.urandom(32)))):
+    for number, least, other in ((2, 0, kek), (1, 1, kek), (1, 0, KeyEncryptionKey(os.urandom(32)))):
         with pytest.raises(ConfigError, match="key-encryption key does not open"):
-            ContentKey.unseal(stored, number, kek=other)
+            ContentKey.unseal(stored, number, least, other)
+    with pytest.raises(ConfigError, match="no content key"):
+        PLAIN.sealed_as_last(kek)
     with pytest.raises(ConfigError, match="not whole"):
         ContentKey(b"short")
     assert KEY._secret not in stored

@@ -756,6 +756,9 @@ SELECT number, sealed FROM content_keys;
 -- Have another key seal from now on; 0 says that there is plaintext.
 INSERT INTO content_keys (number, sealed, created_at) VALUES (:number, :sealed, :now);
 
+-- name: content_keys.seal
+UPDATE content_keys SET sealed = :sealed WHERE number = :number;
+
 -- name: content_keys.retire
 -- Forget the keys that no entry is under any more.
 DELETE FROM content_keys WHERE number < :active RETURNING number;
