@@ -211,6 +211,29 @@ def test_no_key_is_destroyed_while_an_entry_is_under_it(path: Path) -> None:
         assert told(manager, session) == before
 
 
+def test_who_is_overtaken_by_others_that_rotate_seals_nothing_under_a_key_that_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_manager(path, encrypt_history=True) as here, open_manager(path) as elsewhere:
+        session = here.create("a", scopes="x")
+        say(here, session)
+        before, store, seen = told(here, session), here.history._store, list[str]()
+        read = store.read
+
+        def read_and_be_overtaken(name: str, *args: Any, **params: Any) -> Any:
+            found = read(name, *args, **params)
+            if name == "entry.sealable" and not seen:
+                seen.append(name)
+                elsewhere.history.encryption.rotate()  # finishes what is under way here
+                elsewhere.history.encryption.rotate()
+            return found
+
+        monkeypatch.setattr(store, "read", read_and_be_overtaken)
+        here.history.encryption.rotate()
+        assert told(here, session) == told(elsewhere, session) == before
+        assert here.history.encryption.status().key == 3
+
+
 def test_nothing_can_be_rotated_where_nothing_is_encrypted(manager: SessionManager) -> None:
     with pytest.raises(ConfigError, match="not encrypted"):
         manager.history.encryption.rotate()
