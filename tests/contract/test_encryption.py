@@ -267,6 +267,9 @@ def test_what_was_cut_short_is_taken_up_again(path: Path, verb: str) -> None:
         say(manager, session)
         with pytest.raises(SearchUnavailable):
             manager.history.search("confidence")
+        manager.prune_expired()
+        manager.history.compact()  # which indexes nothing of what is plaintext still
+        assert rows(path, "SELECT count(*) FROM entry_words") == [(0,)]
         assert getattr(manager.history.encryption, verb)() == 700
         assert told(manager, session)[:-3] == before
         assert manager.history.encryption.status().key == key  # and not a key more
