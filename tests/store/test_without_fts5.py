@@ -9,7 +9,7 @@ import pytest
 
 from clawguard import SessionManager
 from clawguard.errors import SearchUnavailable
-from tests.openers import open_manager, rows
+from tests.openers import open_manager, raw, rows
 from tests.store.without_fts5 import without_fts5
 
 
@@ -108,3 +108,14 @@ def test_encryption_works_there_unless_an_index_would_be_left(path: Path) -> Non
         with pytest.raises(SearchUnavailable, match="cannot empty the index"):
             manager.history.encryption.enable()
         assert manager.history.encryption.status().key is None
+
+
+def test_an_index_that_was_lost_is_made_anew_when_the_database_is_opened_again(path: Path) -> None:
+    with open_manager(path) as manager:
+        say(manager, manager.create("a", scopes="x"), "needle")
+        assert manager.history.check_index().is_fine
+    with raw(path) as database:
+        database.execute("DROP TABLE entry_words")
+    with open_manager(path) as manager:
+        assert [hit.seq for hit in manager.history.search("needle")] == [1]
+        assert manager.history.check_index().is_fine
