@@ -221,18 +221,13 @@ class SessionNotFound(ClawguardError):
 
 
 class EntryUnreadable(ClawguardError):
-    """Report an entry that was altered, moved, exchanged, or stored in another way than the store's.
-
-    `session_id` and `seq` name it; nothing of what it says is repeated.
-    """
+    """Report an entry, `seq` of `session_id`, that was altered, moved, or stored in another way than all."""
 
     code = "entry_unreadable"
 
     def __init__(self, session_id: str, seq: int, why: str) -> None:
-        super().__init__(
-            f"entry {seq} of session {session_id} cannot be read: {why}",
-            hint="restore a backup, or delete the conversation",
-        )
+        message = f"entry {seq} of session {session_id} cannot be read: {why}"
+        super().__init__(message, hint="restore a backup, or delete the conversation")
         self.session_id = session_id
         self.seq = seq
 
