@@ -1,6 +1,7 @@
 """A stream over HTTP that ends with its session, whatever server and framework: here uvicorn, and none."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +25,8 @@ async def ticker(_scope: Any, _receive: Any, send: Any) -> None:
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical")
-    server, listener = uvicorn.Server(config), config.bind_socket()
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
+    listener = socket.create_server(("127.0.0.1", 0))  # it listens before the first client comes
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

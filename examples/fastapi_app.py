@@ -1,5 +1,6 @@
 """A FastAPI app whose endpoints depend on a session, served by uvicorn; its OpenAPI page names the scopes."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ def make_app(verifier: Verifier) -> FastAPI:
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    config = uvicorn.Config(app, port=0, log_level="critical")
-    server, listener = uvicorn.Server(config), config.bind_socket()
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+    listener = socket.create_server(("127.0.0.1", 0))  # it listens before the first client comes
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
