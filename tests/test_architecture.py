@@ -32,6 +32,7 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/relays/redis.py": {"redis"},
     "clawguard/relays/redis_pool.py": {"redis"},
     "clawguard/web/django.py": {"asgiref", "django"},
+    "clawguard/web/drf.py": {"rest_framework"},
     "clawguard/web/fastapi.py": {"fastapi", "starlette"},
     "clawguard/web/flask.py": {"flask"},
     "clawguard/web/starlette.py": {"starlette"},

@@ -307,3 +307,11 @@ def test_fastmcp_server(tmp_path: Path) -> None:
         "write: insufficient_scope: needs notes:write",
         "afterwards: 401",
     ]
+
+
+def test_drf_app(tmp_path: Path) -> None:
+    assert run("drf_app.py", tmp_path) == [
+        "nobody: unauthorized",
+        "planner: {'notes for': 'planner'}",
+        'mail: 403 scope="mail:send"',
+    ]

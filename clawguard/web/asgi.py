@@ -11,7 +11,7 @@ from clawguard.scopes import Scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
 from clawguard.sessions.current import unbind
 from clawguard.web.bearer import REFUSED, Credential, Refusal
-from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Caller, Checker, Front, Refuse
+from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Caller, Checker, Front, Head, Refuse
 
 __all__ = ["SCOPE_KEY", "ClawguardMiddleware", "address_of", "read_scope"]
 
@@ -23,7 +23,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_SEPARATORS = {b"authorization": ",", b"dpop": ",", b"host": ",", b"cookie": "; "}
+_SEPARATORS = dict.fromkeys((b"authorization", b"dpop", b"host", b"origin", b"sec-fetch-site"), ",")
+_SEPARATORS[b"cookie"] = "; "
 _OVER_HTTP = {"ws": "http", "wss": "https"}  # a WebSocket opens with a GET request, and its proof names that
 _ANSWER_EXTENSION = "websocket.http.response"
 
@@ -41,7 +42,8 @@ class ClawguardMiddleware:
     against, by default the request's own scheme and Host header. `certificate_of` returns the certificate
     (DER or PEM) that the TLS terminator reports for a scope, or None; no header is trusted by itself.
     `optional` lets a request without any credential through to the app, with no session bound; one that has a
-    credential is checked all the same.
+    credential is checked all the same. `cookie` names a cookie that may carry the token too, see
+    `clawguard.web.cookies`; `resource_metadata` is the URL that refusals name, see `clawguard.web.metadata`.
     """
 
     def __init__(
@@ -53,10 +55,18 @@ class ClawguardMiddleware:
         origin: str | None = None,
         certificate_of: Callable[[Scope], bytes | str | None] | None = None,
         optional: bool = False,
+        cookie: str | None = None,
+        resource_metadata: str | None = None,
     ) -> None:
         self._app = app
         self._front = Front.of(
-            verifier, require=require, origin=origin, certificate_of=certificate_of, optional=optional
+            verifier,
+            require=require,
+            origin=origin,
+            certificate_of=certificate_of,
+            optional=optional,
+            cookie=cookie,
+            resource_metadata=resource_metadata,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,14 +122,19 @@ def read_scope(scope: Scope, front: Front[Any]) -> Credential | Refusal:
             headers[name] = headers[name] + _SEPARATORS[name] + text if name in headers else text
     scheme: str = scope.get("scheme", "http")
     return front.read(
-        scope["path"].encode("utf-8", "replace"),
-        method=scope.get("method", "GET"),
-        scheme=_OVER_HTTP.get(scheme, scheme),
-        host=headers.get(b"host") or _server_of(scope),
-        query=scope.get("query_string", b"").decode("latin-1"),
-        authorization=headers.get(b"authorization"),
-        dpop=headers.get(b"dpop"),
-        cookies=headers.get(b"cookie", ""),
+        Head(
+            scope["path"].encode("utf-8", "replace"),
+            method=scope.get("method", "GET"),
+            scheme=_OVER_HTTP.get(scheme, scheme),
+            host=headers.get(b"host") or _server_of(scope),
+            query=scope.get("query_string", b"").decode("latin-1"),
+            cookies=headers.get(b"cookie", ""),
+            authorization=headers.get(b"authorization"),
+            dpop=headers.get(b"dpop"),
+            origin=headers.get(b"origin"),
+            fetch_site=headers.get(b"sec-fetch-site"),
+            opens_socket=scope["type"] == "websocket",
+        )
     )
 
 

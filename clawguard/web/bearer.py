@@ -6,8 +6,8 @@ Of an error nothing reaches the answer but its kind and, for a lacking scope, th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final, Literal
 from urllib.parse import parse_qsl, quote
@@ -29,6 +29,7 @@ from clawguard.guard import ALGORITHMS, CertificateProof, DPoPProof, Proof, norm
 from clawguard.scopes import ScopeSet, parse_scopes
 
 __all__ = [
+    "CROSS_ORIGIN",
     "MISSING",
     "REFUSED",
     "Credential",
@@ -36,7 +37,9 @@ __all__ = [
     "Scheme",
     "carries_token",
     "certificate_proof",
+    "checked_metadata",
     "checked_origin",
+    "origin_of",
     "read_credential",
     "refusal_for",
     "source_of",
@@ -66,6 +69,7 @@ class Credential:
     token: str = field(repr=False)
     scheme: Scheme = "Bearer"
     proof: Proof | None = None
+    in_cookie: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,28 @@ class Refusal:
     """Hold a whole answer: status, headers and a JSON body."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
     error: str
+    body: bytes
+    challenges: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header fields, each once."""
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(self.body)),
+            "Cache-Control": "no-store",
+            "WWW-Authenticate": ", ".join(self.challenges),
+            "Retry-After": _RETRY_AFTER if self.status == HTTPStatus.SERVICE_UNAVAILABLE else "",
+        }
+        return tuple((name, value) for name, value in headers.items() if value)
+
+    def pointing_to(self, metadata: str | None) -> Refusal:
+        """Return the same answer, its challenges with the URL of the resource's metadata (RFC 9728, 5.1)."""
+        if metadata is None or not self.challenges:
+            return self
+        challenges = tuple(f'{each}, resource_metadata="{metadata}"' for each in self.challenges)
+        return replace(self, challenges=challenges)
 
     @property
     def close_code(self) -> int:
@@ -95,17 +118,21 @@ def read_credential(
     method: str = "GET",
     url: str = "",
     elsewhere: bool = False,
+    cookies: Sequence[str] = (),
 ) -> Credential | Refusal:
-    """Return the token of an Authorization header, or the answer to a request that has none or too many.
+    """Return the token of a request, or the answer to one that has none or too many.
 
     Several headers are given as one, joined with commas (RFC 9110, 5.3), so also those of `DPoP`. `method`
     and `url` are the request's, for the proof of a token sent as `DPoP` (RFC 9449, 7.1). `elsewhere` says
     that the query string or a cookie carries a token too: those end up in logs and in forged requests.
+    `cookies` are the values of the cookie that may carry one, where an app has such a cookie.
     """
     fields = [part.strip(" \t") for part in (authorization or "").split(",")]
     found = [part for part in fields if _scheme_of(part) in _SCHEMES]
-    if elsewhere or (found and len(fields) > 1):
+    if elsewhere or len(found) + len(cookies) > 1 or (found and len(fields) > 1):
         return _TWICE
+    if cookies:
+        return Credential(cookies[0], in_cookie=True)
     if not found:
         return MISSING
     scheme = _SCHEMES[_scheme_of(found[0])]
@@ -155,7 +182,7 @@ def url_of(path: bytes, *, scheme: str, host: str, origin: str | None) -> str:
 
     `path` is decoded. A Host header or a path that is none gives the empty text, which is no URL.
     """
-    at = origin or _origin_of(f"{scheme}://{host}")
+    at = origin or origin_of(f"{scheme}://{host}")
     if at is None or path[:1] not in (b"", b"/"):
         return ""
     return at + quote(path, _IN_A_PATH)
@@ -163,13 +190,22 @@ def url_of(path: bytes, *, scheme: str, host: str, origin: str | None) -> str:
 
 def checked_origin(origin: object) -> str:
     """Return a scheme and host in their normal form, or raise InvalidArgument."""
-    checked = _origin_of(origin)
+    checked = origin_of(origin)
     if checked is None:
         raise InvalidArgument("origin", "must be a scheme and a host", hint="write https://api.example.com")
     return checked
 
 
-def _origin_of(text: object) -> str | None:
+def checked_metadata(url: object) -> str:
+    """Return the URL of a resource's metadata, or raise InvalidArgument for what is no URL in a challenge."""
+    if normal_uri(url) is None or set(str(url)) & set('?#"\\'):
+        raise InvalidArgument(
+            "resource_metadata", "must be a URL", hint="clawguard.web.metadata.metadata_url makes it"
+        )
+    return str(url)
+
+
+def origin_of(text: object) -> str | None:
     """Return a scheme and host in their normal form; None where there is anything else, if only a query."""
     normal = normal_uri(text)
     if normal is None or set(str(text)) & set("?#"):
@@ -204,44 +240,36 @@ def _insufficient_scope(error: InsufficientScope, require: ScopeSet | None, sche
     challenge = f'{_CHALLENGES[scheme]}, error="insufficient_scope"'
     if needed:
         challenge += f', scope="{needed}"'
-    return _refusal(
-        403, "insufficient_scope", "the session lacks a scope that this needs", challenge=challenge
-    )
+    return _refusal(403, "insufficient_scope", "the session lacks a scope that this needs", challenge)
 
 
 def _invalid(error: AccessDenied, scheme: Scheme) -> Refusal:
     """Answer alike for a forged, an ended and a replaced token: the caller learns that it is of no use."""
     if isinstance(error, InvalidProof) and scheme == "DPoP":
         challenge = f'{_DPOP}, error="invalid_dpop_proof"'
-        return _refusal(401, "invalid_dpop_proof", "the DPoP proof is not valid", challenge=challenge)
-    challenge = f'{_CHALLENGES[scheme]}, error="invalid_token"'
+        return _refusal(401, "invalid_dpop_proof", "the DPoP proof is not valid", challenge)
+    challenges = [f'{_CHALLENGES[scheme]}, error="invalid_token"']
     if isinstance(error, InvalidProof):
-        challenge += f", {_DPOP}"
-    return _refusal(401, "invalid_token", "the token is not valid", challenge=challenge)
+        challenges.append(_DPOP)
+    return _refusal(401, "invalid_token", "the token is not valid", *challenges)
 
 
-def _refusal(status: int, code: str, description: str, *, challenge: str = "", retry: str = "") -> Refusal:
+def _refusal(status: int, code: str, description: str, *challenges: str) -> Refusal:
     body = json.dumps({"error": code, "error_description": description}).encode()
-    headers = {
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        "Cache-Control": "no-store",
-        "WWW-Authenticate": challenge,
-        "Retry-After": retry,
-    }
-    return Refusal(status, tuple((name, value) for name, value in headers.items() if value), body, code)
+    return Refusal(status, code, body, challenges)
 
 
 def _invalid_request(description: str) -> Refusal:
-    return _refusal(400, "invalid_request", description, challenge=f'{_BEARER}, error="invalid_request"')
+    return _refusal(400, "invalid_request", description, f'{_BEARER}, error="invalid_request"')
 
 
-MISSING: Final = _refusal(401, "unauthorized", "a bearer token is needed", challenge=f"{_BEARER}, {_DPOP}")
+MISSING: Final = _refusal(401, "unauthorized", "a bearer token is needed", _BEARER, _DPOP)
 """The answer to a request without credentials: it is told the schemes and no error code (section 3.1)."""
 
-_TWICE = _invalid_request("send one token, in one Authorization header and nowhere else")
+CROSS_ORIGIN: Final = _refusal(403, "cross_origin", "a page of another origin may have sent this request")
+"""The answer to what another site's page may have had a browser send with its cookie."""
+
+_TWICE = _invalid_request("send one token, in one place: an Authorization header, or the cookie set for it")
 _MALFORMED = _invalid_request("the Authorization header is malformed")
 _DENIED = _refusal(403, "access_denied", "access is denied")
-_UNAVAILABLE = _refusal(
-    503, "temporarily_unavailable", "access cannot be checked at the moment", retry=_RETRY_AFTER
-)
+_UNAVAILABLE = _refusal(503, "temporarily_unavailable", "access cannot be checked at the moment")

@@ -27,7 +27,9 @@ __all__ = ["ClawguardMiddleware"]
 
 _SETTING = "CLAWGUARD"
 _WATCH_EVERY = 0.25
-_OPTIONS = {"verifier", "require", "origin", "certificate_of", "optional"}
+_OPTIONS = {
+    "verifier", "require", "origin", "certificate_of", "optional", "cookie", "resource_metadata",
+}  # fmt: skip
 
 Check = Callable[[], object]
 
@@ -180,4 +182,6 @@ def _front_of(options: object) -> Front[HttpRequest]:
         origin=options.get("origin"),
         certificate_of=options.get("certificate_of"),
         optional=options.get("optional", False),
+        cookie=options.get("cookie"),
+        resource_metadata=options.get("resource_metadata"),
     )

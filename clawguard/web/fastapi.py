@@ -54,11 +54,19 @@ class ClawguardBearer(SecurityBase):
         origin: str | None = None,
         certificate_of: Callable[[HTTPConnection], bytes | str | None] | None = None,
         auto_error: bool = True,
+        cookie: str | None = None,
+        resource_metadata: str | None = None,
         scheme_name: str = "Clawguard",
         description: str | None = None,
     ) -> None:
         self._front = Front.of(
-            verifier, require=require, origin=origin, certificate_of=certificate_of, optional=not auto_error
+            verifier,
+            require=require,
+            origin=origin,
+            certificate_of=certificate_of,
+            optional=not auto_error,
+            cookie=cookie,
+            resource_metadata=resource_metadata,
         )
         self.scheme_name = scheme_name
         self.model = HTTPBearer(bearerFormat="JWT", description=description)

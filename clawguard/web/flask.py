@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
@@ -41,14 +42,21 @@ class Clawguard:
         origin: str | None = None,
         certificate_of: Callable[[WSGIEnvironment], bytes | str | None] | None = None,
         optional: bool = False,
+        cookie: str | None = None,
+        resource_metadata: str | None = None,
     ) -> None:
         if verifier is None:
             raise InvalidArgument("verifier", "is needed", hint="pass a Verifier or a SessionManager")
-        self._verifier = verifier
-        self._require = require
-        self._origin = origin
-        self._certificate_of = certificate_of
-        self._optional = optional
+        self._guard = partial(
+            ClawguardMiddleware,
+            verifier=verifier,
+            require=require,
+            origin=origin,
+            certificate_of=certificate_of,
+            optional=optional,
+            cookie=cookie,
+            resource_metadata=resource_metadata,
+        )
         if app is not None:
             self.init_app(app)
 
@@ -56,14 +64,7 @@ class Clawguard:
         """Guard an app, once."""
         if _EXTENSION in app.extensions:
             raise InvalidArgument("app", "is guarded already", hint="call init_app once for an app")
-        guarded = ClawguardMiddleware(
-            app.wsgi_app,
-            self._verifier,
-            require=self._require,
-            origin=self._origin,
-            certificate_of=self._certificate_of,
-            optional=self._optional,
-        )
+        guarded = self._guard(app.wsgi_app)
         app.extensions[_EXTENSION] = self
         app.wsgi_app = guarded  # type: ignore[method-assign]  # as Flask says it is to be done
         for kind in REFUSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from clawguard.errors import ClawguardError
 from clawguard.guard import Proof
@@ -14,19 +14,24 @@ from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
 from clawguard.sessions.current import Use, Validator
 from clawguard.web.bearer import (
+    CROSS_ORIGIN,
     MISSING,
     Credential,
     Refusal,
+    Scheme,
     carries_token,
     certificate_proof,
+    checked_metadata,
     checked_origin,
+    origin_of,
     read_credential,
     refusal_for,
     source_of,
     url_of,
 )
+from clawguard.web.cookies import SAFE_METHODS, checked_cookie, is_own_page, tokens_in
 
-__all__ = ["REFUSAL_KEY", "SESSION_KEY", "Caller", "Checker", "Front", "Refuse"]
+__all__ = ["REFUSAL_KEY", "SESSION_KEY", "Caller", "Checker", "Front", "Head", "Refuse"]
 
 SESSION_KEY = "clawguard.session"
 REFUSAL_KEY = "clawguard.refusal"
@@ -67,6 +72,22 @@ class Caller:
         self._checker.recheck(context)
 
 
+class Head(NamedTuple):
+    """Hold what of a request is read; headers of one name are given as one, `path` is decoded."""
+
+    path: bytes
+    method: str
+    scheme: str
+    host: str
+    query: str
+    cookies: str
+    authorization: str | None
+    dpop: str | None
+    origin: str | None
+    fetch_site: str | None
+    opens_socket: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Front(Generic[R]):
     """Hold an adapter's options; `R` is what it calls a request."""
@@ -76,6 +97,8 @@ class Front(Generic[R]):
     origin: str | None
     certificate_of: Callable[[R], bytes | str | None] | None
     optional: bool
+    cookie: str | None
+    metadata: str | None
 
     @classmethod
     def of(
@@ -86,6 +109,8 @@ class Front(Generic[R]):
         origin: str | None,
         certificate_of: Callable[[R], bytes | str | None] | None,
         optional: bool,
+        cookie: str | None,
+        resource_metadata: str | None,
     ) -> Front[R]:
         """Check options as they are given; of an async twin, what it wraps is asked."""
         return cls(
@@ -94,29 +119,33 @@ class Front(Generic[R]):
             None if origin is None else checked_origin(origin),
             certificate_of,
             optional,
+            None if cookie is None else checked_cookie(cookie),
+            None if resource_metadata is None else checked_metadata(resource_metadata),
         )
 
-    def read(
-        self,
-        path: bytes,
-        *,
-        method: str,
-        scheme: str,
-        host: str,
-        query: str,
-        authorization: str | None,
-        dpop: str | None,
-        cookies: str,
-    ) -> Credential | Refusal:
-        """Return the credential of a request; headers of one name are given as one, `path` decoded."""
-        is_shown = dpop is not None  # nothing else asks for the URL
-        return read_credential(
-            authorization,
-            dpop=dpop,
-            method=method,
-            url=url_of(path, scheme=scheme, host=host, origin=self.origin) if is_shown else "",
-            elsewhere=carries_token(query, cookies),
+    def read(self, head: Head) -> Credential | Refusal:
+        """Return the credential of a request, or the answer to one that has none, too many, or is forged."""
+        found = read_credential(
+            head.authorization,
+            dpop=head.dpop,
+            method=head.method,
+            url="" if head.dpop is None else self._url_of(head),  # nothing else asks for it
+            elsewhere=carries_token(head.query, head.cookies),
+            cookies=tokens_in(head.cookies, self.cookie) if self.cookie and head.cookies else (),
         )
+        if isinstance(found, Credential) and found.in_cookie and not self._is_own(head):
+            found = CROSS_ORIGIN
+        return found.pointing_to(self.metadata) if isinstance(found, Refusal) else found
+
+    def _url_of(self, head: Head) -> str:
+        return url_of(head.path, scheme=head.scheme, host=head.host, origin=self.origin)
+
+    def _is_own(self, head: Head) -> bool:
+        """Tell whether nobody can have forged a request that has a cookie: a WebSocket may do anything."""
+        if head.method in SAFE_METHODS and not head.opens_socket:
+            return True
+        own = self.origin or origin_of(f"{head.scheme}://{head.host}")
+        return is_own_page(head.fetch_site, head.origin, own=own)
 
     def use(self, found: Credential, request: R, *, caller: Caller, require: Scopes = ()) -> Use:
         """Return what validates a credential, once, and binds its session."""
@@ -135,12 +164,16 @@ class Front(Generic[R]):
     def refuse(self, found: Credential | Refusal, *, require: Scopes = ()) -> Refuse:
         """Return what answers the errors of a request, in the scheme of its credential."""
         scheme = found.scheme if isinstance(found, Credential) else "Bearer"
-        return partial(refusal_for, require=self.needed(require), scheme=scheme)
+        return partial(_refuse, require=self.needed(require), scheme=scheme, metadata=self.metadata)
 
     def lets_through(self, refusal: Refusal) -> bool:
         """Tell whether a request that is refused may go on as nobody's: it has no credential at all."""
-        return self.optional and refusal is MISSING
+        return self.optional and refusal.error == MISSING.error
 
     def needed(self, require: Scopes) -> ScopeSet:
         """Return the scopes that every request needs, and those that this one needs beside them."""
         return parse_scopes((*self.require, *parse_scopes(require))) if require else self.require
+
+
+def _refuse(error: ClawguardError, *, require: ScopeSet, scheme: Scheme, metadata: str | None) -> Refusal:
+    return refusal_for(error, require=require, scheme=scheme).pointing_to(metadata)

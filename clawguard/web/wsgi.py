@@ -12,7 +12,7 @@ from clawguard.errors import ClawguardError
 from clawguard.scopes import Scopes
 from clawguard.sessions.current import unbind
 from clawguard.web.bearer import REFUSED, Credential, Refusal
-from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Checker, Front, Refuse
+from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Checker, Front, Head, Refuse
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +36,8 @@ class ClawguardMiddleware:
     against, by default the request's own scheme and Host header. `certificate_of` returns the certificate
     (DER or PEM) that the TLS terminator reports for a request, or None; no header is trusted by itself.
     `optional` lets a request without any credential through to the app, with no session bound; one that has a
-    credential is checked all the same.
+    credential is checked all the same. `cookie` names a cookie that may carry the token too, see
+    `clawguard.web.cookies`; `resource_metadata` is the URL that refusals name, see `clawguard.web.metadata`.
     """
 
     def __init__(
@@ -48,10 +49,18 @@ class ClawguardMiddleware:
         origin: str | None = None,
         certificate_of: Callable[[WSGIEnvironment], bytes | str | None] | None = None,
         optional: bool = False,
+        cookie: str | None = None,
+        resource_metadata: str | None = None,
     ) -> None:
         self._app = app
         self._front = Front.of(
-            verifier, require=require, origin=origin, certificate_of=certificate_of, optional=optional
+            verifier,
+            require=require,
+            origin=origin,
+            certificate_of=certificate_of,
+            optional=optional,
+            cookie=cookie,
+            resource_metadata=resource_metadata,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -85,14 +94,19 @@ def read_environ(
     """Return the credential of a request, or the answer to one that has none or too many."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return front.read(
-        path.encode(encoding, "replace"),
-        method=environ["REQUEST_METHOD"],
-        scheme=environ["wsgi.url_scheme"],
-        host=environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
-        query=environ.get("QUERY_STRING", ""),
-        authorization=environ.get("HTTP_AUTHORIZATION"),
-        dpop=environ.get("HTTP_DPOP"),
-        cookies=environ.get("HTTP_COOKIE", ""),
+        Head(
+            path.encode(encoding, "replace"),
+            method=environ["REQUEST_METHOD"],
+            scheme=environ["wsgi.url_scheme"],
+            host=environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
+            query=environ.get("QUERY_STRING", ""),
+            cookies=environ.get("HTTP_COOKIE", ""),
+            authorization=environ.get("HTTP_AUTHORIZATION"),
+            dpop=environ.get("HTTP_DPOP"),
+            origin=environ.get("HTTP_ORIGIN"),
+            fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
+            opens_socket="HTTP_UPGRADE" in environ,
+        )
     )
 
 

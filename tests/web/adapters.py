@@ -1,4 +1,4 @@
-"""One small app under every adapter, and one way to ask any of them."""
+"""One small app under every adapter, and one way to ask any; a builder imports its own framework."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,23 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-import flask
 import httpx
-from fastapi import Depends, FastAPI, Security
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from clawguard import current_session, requires
 from clawguard.web import asgi, wsgi
-from clawguard.web.fastapi import ClawguardBearer, answer_refusals
-from clawguard.web.flask import Clawguard
-from clawguard.web.starlette import ClawguardBackend
-from tests.web.django_site import asgi_site, wsgi_site
 
 __all__ = ["ADAPTERS", "ORIGIN", "Answer", "Ask", "Build", "Sent", "agent", "mail"]
 
@@ -114,7 +102,10 @@ def plain_asgi(verifier: Any, **options: Any) -> Ask:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         text = mail() if scope["path"] == "/mail" else agent()
-        await PlainTextResponse(text)(scope, receive, send)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else text.encode()}
+        )
 
     return over_asgi(asgi.ClawguardMiddleware(app, verifier, **options))
 
@@ -132,6 +123,14 @@ def plain_wsgi(verifier: Any, **options: Any) -> Ask:
 
 def on_starlette(verifier: Any, **options: Any) -> Ask:
     """Build on Starlette, whose own user is the agent."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.authentication import AuthenticationMiddleware
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route
+
+    from clawguard.web.starlette import ClawguardBackend
 
     def send(request: Request) -> Response:
         return PlainTextResponse(mail())
@@ -156,6 +155,11 @@ def on_starlette(verifier: Any, **options: Any) -> Ask:
 
 def on_fastapi(verifier: Any, **options: Any) -> Ask:
     """Build on FastAPI, where what is required stands with the endpoints."""
+    from fastapi import Depends, FastAPI, Security
+    from starlette.responses import PlainTextResponse, Response
+
+    from clawguard.web.fastapi import ClawguardBearer, answer_refusals
+
     require = options.pop("require", "").split()
     guard = ClawguardBearer(verifier, auto_error=not options.pop("optional", False), **options)
     app = FastAPI(dependencies=[Depends(guard)])
@@ -174,6 +178,10 @@ def on_fastapi(verifier: Any, **options: Any) -> Ask:
 
 def on_flask(verifier: Any, **options: Any) -> Ask:
     """Build on Flask."""
+    import flask
+
+    from clawguard.web.flask import Clawguard
+
     app = flask.Flask("contract")
     guard = Clawguard(app, verifier, **options)
     methods = ["GET", "POST"]
@@ -192,12 +200,34 @@ def on_flask(verifier: Any, **options: Any) -> Ask:
 
 def on_django(verifier: Any, **options: Any) -> Ask:
     """Build on Django under WSGI."""
+    from tests.web.django_site import wsgi_site
+
     return over_wsgi(wsgi_site(verifier, **options))
 
 
 def on_async_django(verifier: Any, **options: Any) -> Ask:
     """Build on Django under ASGI."""
+    from tests.web.django_site import asgi_site
+
     return over_asgi(asgi_site(verifier, **options))
+
+
+def on_drf(verifier: Any, **options: Any) -> Ask:
+    """Build on Django REST framework, where what is required stands with the views too."""
+    from tests.web.django_site import wsgi_site
+    from tests.web.drf_site import routed, views
+
+    routes = views(options.get("require", ""))
+    return routed(over_wsgi(wsgi_site(verifier, **options | {"optional": True})), routes)
+
+
+def on_async_drf(verifier: Any, **options: Any) -> Ask:
+    """Build on the same under ASGI."""
+    from tests.web.django_site import asgi_site
+    from tests.web.drf_site import routed, views
+
+    routes = views(options.get("require", ""))
+    return routed(over_asgi(asgi_site(verifier, **options | {"optional": True})), routes)
 
 
 ADAPTERS: dict[str, Build] = {
@@ -208,4 +238,6 @@ ADAPTERS: dict[str, Build] = {
     "flask": on_flask,
     "django": on_django,
     "django, async": on_async_django,
+    "drf": on_drf,
+    "drf, async": on_async_drf,
 }

@@ -17,6 +17,17 @@ __all__ = ["asgi_site", "wsgi_site"]
 
 STREAMS: dict[str, Any] = {}
 
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    LOGGING_CONFIG=None,
+    MIDDLEWARE=["clawguard.web.django.ClawguardMiddleware"],
+    REST_FRAMEWORK={"UNAUTHENTICATED_USER": None},
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="x",
+    USE_I18N=False,
+)
+django.setup(set_prefix=False)
+
 
 @requires("mail:send")
 def mail() -> str:
@@ -72,15 +83,5 @@ def asgi_site(verifier: Any, **options: Any) -> ASGIHandler:
 
 
 def _made(handler: Any, options: Any) -> Any:
-    if not settings.configured:
-        settings.configure(
-            ALLOWED_HOSTS=["*"],
-            LOGGING_CONFIG=None,
-            MIDDLEWARE=["clawguard.web.django.ClawguardMiddleware"],
-            ROOT_URLCONF=__name__,
-            SECRET_KEY="x",
-            USE_I18N=False,
-        )
-        django.setup(set_prefix=False)
     with override_settings(CLAWGUARD=options):
         return handler()

@@ -2,118 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
-from clawguard import (
-    IssuedSession,
-    NoSession,
-    SessionContext,
-    SessionManager,
-    StoreBusy,
-    StoreUnavailable,
-    Verifier,
-    current_session,
-)
+from clawguard import NoSession, SessionContext, StoreBusy, StoreUnavailable, current_session
 from clawguard.errors import ClawguardError, ClockError
-from clawguard.guard import ProofKey
-from tests.web.adapters import ADAPTERS, ORIGIN, Answer, Ask, Build, Sent
-
-BEARER = 'Bearer realm="clawguard"'
-ALGS = 'DPoP algs="ES256 EdDSA RS256"'
-MISSING = (401, f"{BEARER}, {ALGS}", "unauthorized")
-TWICE = (400, f'{BEARER}, error="invalid_request"', "invalid_request")
-INVALID = (401, f'{BEARER}, error="invalid_token"', "invalid_token")
-NOT_PROVED = (401, f'{BEARER}, error="invalid_token", {ALGS}', "invalid_token")
-BAD_PROOF = (401, f'{ALGS}, error="invalid_dpop_proof"', "invalid_dpop_proof")
-UNAVAILABLE = (503, None, "temporarily_unavailable")
-GOOD = (200, None, b"planner")
-
-
-def lacks(scopes: str, scheme: str = BEARER) -> tuple[int, str, str]:
-    return 403, f'{scheme}, error="insufficient_scope", scope="{scopes}"', "insufficient_scope"
-
-
-@dataclass(frozen=True)
-class World:
-    """Hold a database's sessions, each in a state that a request may meet."""
-
-    manager: SessionManager
-    verifier: Verifier
-    key: ProofKey
-    good: IssuedSession
-    bound: IssuedSession
-    short: IssuedSession
-
-    def make(self, scopes: str = "docs:read", **options: Any) -> IssuedSession:
-        return self.manager.create("planner", scopes=scopes, **options)
-
-    def revoked(self) -> str:
-        session = self.make()
-        self.manager.revoke(session, reason="leaked")
-        return session.token
-
-    def replaced(self) -> str:
-        session = self.make()
-        self.manager.refresh(session)
-        return session.token
-
-    def used_up(self) -> str:
-        session = self.make(max_uses=1)
-        self.manager.validate(session.token)
-        return session.token
-
-    def expired(self) -> str:
-        while self.manager.inspect(self.short.token).verdict == "active":
-            time.sleep(0.01)
-        return self.short.token
-
-    def orphaned(self) -> str:
-        parent = self.make()
-        child = self.manager.delegate(parent, "helper", scopes="docs:read")
-        self.manager.end(parent)
-        return child.token
-
-    def proof(self, **changes: str) -> str:
-        return self.key.proof(
-            **{"method": "GET", "url": f"{ORIGIN}/whoami", "token": self.bound.token, **changes}
-        )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    database = tmp_path_factory.mktemp("contract") / "own" / "clawguard.db"
-    key = ProofKey.generate()
-    with (
-        SessionManager.open(database, audiences=["other"], sweep_every=None) as manager,
-        Verifier.open(database) as verifier,
-    ):
-        good = manager.create("planner", scopes="docs:read")
-        bound = manager.create("planner", scopes="docs:read", cnf=key.cnf)
-        short = manager.create("planner", scopes="docs:read", ttl=1)
-        yield World(manager, verifier, key, good, bound, short)
-
-
-def header(value: str, **rest: str) -> Sent:
-    return Sent((("Authorization", value),), **rest)
-
-
-def bearer(token: str, **rest: str) -> Sent:
-    return header(f"Bearer {token}", **rest)
-
-
-def dpop(world: World, *proofs: str, token: str | None = None, **rest: str) -> Sent:
-    shown = tuple(("DPoP", proof) for proof in proofs)
-    return Sent((("Authorization", f"DPoP {token or world.bound.token}"), *shown), **rest)
-
-
-def beside(world: World, *headers: tuple[str, str], **rest: str) -> Sent:
-    return Sent((("Authorization", f"Bearer {world.good.token}"), *headers), **rest)
+from tests.web.adapters import ORIGIN, Ask, Build, Sent
+from tests.web.world import (
+    ALGS,
+    BAD_PROOF,
+    GOOD,
+    INVALID,
+    MISSING,
+    NOT_PROVED,
+    TWICE,
+    UNAVAILABLE,
+    World,
+    bearer,
+    beside,
+    dpop,
+    header,
+    lacks,
+    told,
+)
 
 
 class Case(NamedTuple):
@@ -203,18 +116,6 @@ CASES: dict[str, Case] = {
         lacks("docs:read mail:send", ALGS),
     ),
 }
-
-
-def told(answer: Answer) -> tuple[int, str | None, str | bytes]:
-    """Return status, challenge and the error of the body, or the body itself."""
-    challenge = dict(answer.headers).get("WWW-Authenticate") or dict(answer.headers).get("www-authenticate")
-    is_refusal = answer.status >= 400 and answer.body
-    return answer.status, challenge, json.loads(answer.body)["error"] if is_refusal else answer.body
-
-
-@pytest.fixture(scope="module", params=ADAPTERS)
-def build(request: pytest.FixtureRequest) -> Build:
-    return ADAPTERS[request.param]
 
 
 @pytest.fixture(scope="module")
