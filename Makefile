@@ -6,7 +6,7 @@ PIP := $(PY) -m pip -qq --disable-pip-version-check
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
-TYPED := $(wildcard clawguard examples benchmarks tests)
+TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -13,7 +13,7 @@ from clawguard import SessionManager, Verifier, current_session
 from clawguard.web.flask import Clawguard
 
 
-def make_app(verifier: Verifier) -> flask.Flask:
+def make_app(verifier: Verifier | SessionManager) -> flask.Flask:
     app = flask.Flask("notes")
     guard = Clawguard(app, verifier, optional=True)
 

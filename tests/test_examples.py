@@ -16,6 +16,7 @@ from clawguard import SessionManager
 from tests.servers import redis_url
 
 ROOT = Path(__file__).resolve().parents[1]
+OWN_TESTS = "test_flask_app.py"
 EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
 LONGEST = 80
 
@@ -49,7 +50,14 @@ def test_examples_are_short(name: str) -> None:
 
 def test_every_example_is_run_here() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
-    assert all(f'run("{name}"' in source for name in EXAMPLES)
+    assert all(f'run("{name}"' in source for name in EXAMPLES if name != OWN_TESTS)
+
+
+def test_an_examples_own_tests_pass(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES[OWN_TESTS])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_quickstart(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
         path.relative_to(ROOT).as_posix() for path in (ROOT / "clawguard").rglob("*") if path.suffix in kinds
     }
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert packed == source
+    assert packed == source | {"clawguard_pytest.py"}
     assert "clawguard/py.typed" in packed
     assert any(name.endswith(".sql") for name in packed)
 
@@ -99,6 +99,7 @@ def test_the_wheel_says_what_the_project_says(wheel: zipfile.ZipFile) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert read(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "clawguard = clawguard.cli:main" in read(wheel, "entry_points.txt")
+    assert "[pytest11]\nclawguard = clawguard_pytest" in read(wheel, "entry_points.txt")
     required = {line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
     names = {line.replace("[", "<").replace(">", "<").split("<")[0] for line in required}
     assert names == {"pyjwt", "cryptography", "blinker", "cachetools", "pydantic"}
