@@ -7,11 +7,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from traceback import extract_tb
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from clawguard.checks import check_text
-from clawguard.errors import InvalidArgument, NoSession
+from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
@@ -71,6 +72,17 @@ def bound_session_id() -> str | None:
     """Return the id of the session bound here, if any."""
     binding = _bound.get()
     return None if binding is None else binding.context.session_id
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Keep of an unexpected error where it arose: its frames hold the token, and debug pages show frames."""
+    each: BaseException | None = error
+    while each is not None:
+        frames = extract_tb(each.__traceback__)
+        if frames:
+            each.add_note(f"raised in {frames[-1].filename}, line {frames[-1].lineno}")
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
 
 
 def unbind() -> Callable[[], None]:
@@ -147,7 +159,13 @@ class Use:
         return self._bind(self._validate())
 
     def _validate(self) -> SessionContext:
-        return self._validator.validate(self._token, require=self._require, proof=self._proof)
+        try:
+            return self._validator.validate(self._token, require=self._require, proof=self._proof)
+        except ClawguardError:
+            raise
+        except Exception as error:
+            _forget_frames(error)
+            raise error.with_traceback(None)  # noqa: B904  # it is the same error
 
     def _bind(self, context: SessionContext) -> SessionContext:
         self._context = context

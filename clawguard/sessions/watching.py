@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from clawguard.errors import ClawguardError
-
 __all__ = ["Watch"]
 
 _LOOK_EVERY = 0.25
@@ -16,7 +14,7 @@ class Watch:
     """Look again and again whether the block of this task may go on; `look` takes microseconds, or raises."""
 
     def __init__(self, look: Callable[[], object]) -> None:
-        self.refusal: ClawguardError | None = None
+        self.refusal: Exception | None = None
         self._look = look
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task else 0
@@ -38,10 +36,10 @@ class Watch:
         self._watcher = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._run)
 
     def _run(self) -> None:
-        """Look; a store that does not answer refuses too."""
+        """Look; whatever keeps us from seeing refuses too."""
         try:
             self._look()
-        except ClawguardError as refusal:
+        except Exception as refusal:
             self.refusal = refusal
             if self._task is not None:
                 self._task.cancel()

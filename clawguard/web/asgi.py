@@ -27,6 +27,7 @@ _SEPARATORS = dict.fromkeys((b"authorization", b"dpop", b"host", b"origin", b"se
 _SEPARATORS[b"cookie"] = "; "
 _OVER_HTTP = {"ws": "http", "wss": "https"}  # a WebSocket opens with a GET request, and its proof names that
 _ANSWER_EXTENSION = "websocket.http.response"
+_PARTS = {f"http.response.{kind}" for kind in ("body", "pathsend", "zerocopysend")}
 
 
 class ClawguardMiddleware:
@@ -174,7 +175,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send a message; a further part of a response, or one to a WebSocket, while the session lives."""
         kind = message["type"]
-        if kind == "websocket.send" or (kind == "http.response.body" and self._is_further(message)):
+        if kind == "websocket.send" or (kind in _PARTS and self._is_further(message)):
             self._check()
         self._started = True
         self._closed = self._closed or kind == "websocket.close" or kind.startswith(_ANSWER_EXTENSION)
@@ -183,7 +184,10 @@ class _Exchange:
     def _is_further(self, message: Message) -> bool:
         """Tell the first part of a response from what a stream adds to it; its empty end says nothing."""
         had_parts, self._has_parts = self._has_parts, True
-        return had_parts and bool(message.get("body") or message.get("more_body"))
+        is_end = message["type"] == "http.response.body" and not (
+            message.get("body") or message.get("more_body")
+        )
+        return had_parts and not is_end
 
     def _check(self) -> None:
         if self.session is None:

@@ -68,14 +68,14 @@ class ClawguardMiddleware:
         front = self._front
         found = read_environ(environ, front)
         # A context of its own: the session stays bound in it, and is never seen outside it.
-        bound, check = copy_context(), None
+        bound = copy_context()
         request = _Request(environ, start_response, front.refuse(found))
         try:
             if isinstance(found, Credential):
                 caller = front.caller(environ.get("REMOTE_ADDR"))
                 session = bound.run(front.use(found, environ, caller=caller).__enter__)
                 environ[ENVIRON_KEY] = session
-                check = partial(caller.validate, session, require=front.require)
+                request.check = partial(caller.validate, session, require=front.require)
             elif front.lets_through(found):
                 environ.pop(ENVIRON_KEY, None)
                 bound.run(unbind)
@@ -85,7 +85,7 @@ class ClawguardMiddleware:
             body = bound.run(self._app, environ, request.start_response)
         except REFUSED as error:
             return request.answer(error)
-        return body if isinstance(body, list | tuple) else _Body(body, request, bound, check)
+        return body if isinstance(body, list | tuple) else _Body(body, request, bound)
 
 
 def read_environ(
@@ -111,10 +111,11 @@ def read_environ(
 
 
 class _Request:
-    """Answer one request in the app's place."""
+    """Answer one request in the app's place; `check` raises once its session may have no more."""
 
     def __init__(self, environ: WSGIEnvironment, start_response: StartResponse, refuse: Refuse) -> None:
         self.refusal_for = refuse
+        self.check: Callable[[], object] = _pass
         self._is_head = environ.get("REQUEST_METHOD") == "HEAD"
         self._start_response = start_response
         self._has_started = False
@@ -122,9 +123,15 @@ class _Request:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], cause: ExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
-        """Start the app's response."""
+        """Start the app's response; what it writes past its iterable is checked as that is."""
         self._has_started = True
-        return self._start_response(status, headers, cause)
+        write = self._start_response(status, headers, cause)
+
+        def checked(part: bytes) -> object:
+            self.check()
+            return write(part)
+
+        return checked
 
     def answer(self, error: ClawguardError) -> list[bytes]:
         """Answer the error being handled; where headers are out already, the server raises it again."""
@@ -136,26 +143,28 @@ class _Request:
         return [] if self._is_head else [refusal.body]
 
 
+def _pass() -> None:
+    """Check nobody's request: nothing ends."""
+
+
 class _Body:
     """Iterate the app's response with the session bound, and check it again before each part goes out."""
 
-    def __init__(
-        self, body: Iterable[bytes], request: _Request, bound: Context, check: Callable[[], object] | None
-    ) -> None:
+    def __init__(self, body: Iterable[bytes], request: _Request, bound: Context) -> None:
         self._body = body
-        self._parts = bound.run(iter, body)
+        self._parts: Iterator[bytes] | None = None
         self._request = request
         self._bound = bound
-        self._check = check
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
         try:
+            if self._parts is None:
+                self._parts = self._bound.run(iter, self._body)
             part = self._bound.run(next, self._parts)
-            if self._check is not None:
-                self._check()
+            self._request.check()
         except REFUSED as error:
             answer = self._request.answer(error)
             self._parts = iter(())
