@@ -6,15 +6,15 @@ PIP := $(PY) -m pip -qq --disable-pip-version-check
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
-TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests)
+TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxfile.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench torture schemas format clean
+.PHONY: help demo test test-integrations check bench torture schemas format clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: $(CORE) ## issue, delegate, refresh and revoke a session; needs the core dependencies only
 	@$(PY) -m clawguard demo
@@ -24,6 +24,9 @@ test: $(DEV) ## run the tests, with the coverage gate
 	$(PY) -m coverage run -m pytest
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
+
+test-integrations: $(DEV) ## run the adapters' tests beside the oldest and newest of each framework; NOX="--list" lists
+	$(PY) -m nox $(NOX)
 
 check: $(DEV) ## lint, formatting, types, import contracts
 	$(PY) -m ruff check .
@@ -46,7 +49,7 @@ format: $(DEV) ## sort imports, fix what is safe to fix, format
 
 clean: ## remove .venv, caches, build and coverage output
 	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
-		.import_linter_cache .hypothesis
+		.import_linter_cache .hypothesis .nox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A .venv that works and has pip is kept as it is.
