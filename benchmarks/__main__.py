@@ -21,6 +21,7 @@ from . import (
     sweeping,
     telemetry,
     web,
+    web_peers,
     writing,
 )
 from .harness import BENCHMARKS, Benchmark, Result, Setting
@@ -37,6 +38,7 @@ MODULES = (
     history,
     telemetry,
     web,
+    web_peers,
     memory,
     processes,
     importing,

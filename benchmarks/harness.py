@@ -16,6 +16,7 @@ __all__ = [
     "Benchmark",
     "Result",
     "Setting",
+    "absent",
     "alternate",
     "benchmark",
     "pair",
@@ -133,6 +134,12 @@ def pair(ours: Act, theirs: Act, *, rounds: int, number: int) -> Pair:
     """Run two loops alternately, `number` calls each, `rounds` times."""
     mine, others = alternate(ours, theirs, rounds=rounds, number=number)
     return Pair(mine, others)
+
+
+def absent(peer: str, what: str) -> None:
+    """Say that a library is not there to be held against."""
+    print(f"{peer} is not installed, so {what} nothing to be held against:")
+    print("pip install '.[peers]'")
 
 
 def alternate(*acts: Act, rounds: int, number: int) -> list[list[float]]:

@@ -18,7 +18,7 @@ from clawguard.store.catalog import Catalog
 from clawguard.store.connections import connect
 
 from .filling import Filler
-from .harness import Pair, Result, Setting, alternate, benchmark
+from .harness import Pair, Result, Setting, absent, alternate, benchmark
 from .raw import open_manager
 
 MESSAGE = {"role": "user", "content": "what does the memory say of the meeting at noon in the blue room?"}
@@ -39,8 +39,7 @@ def _beside_a_peer(setting: Setting) -> Iterator[Result]:
     try:
         from agents import SQLiteSession
     except ImportError:
-        print("openai-agents is not installed, so append and tail have nothing to be held against:")
-        print("pip install 'clawguard-sessions[peers]'")
+        absent("openai-agents", "append and tail have")
         return
     rounds, number = setting.size(41, 15), 20
     loop = asyncio.new_event_loop()
