@@ -9,6 +9,7 @@ from rest_framework.permissions import BasePermission
 
 from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument, NoSession
 from clawguard.models import SessionContext
+from clawguard.scopes import parse_scopes
 from clawguard.sessions.current import requires
 from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Refuse
 
@@ -57,19 +58,23 @@ class ClawguardAuthentication(BaseAuthentication):
 
 
 def requires_scopes(*scopes: str) -> type[BasePermission]:
-    """Return a permission class: the bound session must hold every scope; its row is read on every request.
+    """Return a permission class: the session that the middleware bound must hold every scope.
 
     What it refuses is answered as by every adapter, with the scopes in the challenge. Composed with others
     by `|`, `&` or `~` it only says yes or no, and DRF answers in its own words.
     """
-    check = requires(*scopes)(_pass)
+    refuse = requires(*scopes)(_pass)
+    wanted = parse_scopes(" ".join(scopes))
 
     class RequiresScopes(BasePermission):
         _refused: AccessDenied = NoSession()
 
-        def has_permission(self, _request: Request, _view: APIView) -> bool:
+        def has_permission(self, request: Request, _view: APIView) -> bool:
+            session: SessionContext | None = request.META.get(SESSION_KEY)
+            if session is not None and all(map(session.has_scope, wanted)):
+                return True
             try:
-                check()
+                refuse()
             except (NoSession, InsufficientScope) as refused:
                 self._refused = refused
                 return False

@@ -82,7 +82,9 @@ class ClawguardBearer(SecurityBase):
         bound: SessionContext | None = conn.scope.get(SCOPE_KEY)
         try:
             if bound is not None:
-                yield caller.validate(bound, require=front.needed(needed.scopes))
+                wanted = front.needed(needed.scopes)
+                has_all = all(map(bound.has_scope, wanted))  # else it is refused, and the denial recorded
+                yield bound if has_all else caller.validate(bound, require=wanted)
             elif isinstance(found, Credential):
                 async with front.use(found, conn, caller=caller, require=needed.scopes) as session:
                     conn.scope[SCOPE_KEY] = session

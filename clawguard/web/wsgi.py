@@ -75,7 +75,7 @@ class ClawguardMiddleware:
                 caller = front.caller(environ.get("REMOTE_ADDR"))
                 session = bound.run(front.use(found, environ, caller=caller).__enter__)
                 environ[ENVIRON_KEY] = session
-                request.check = partial(caller.validate, session, require=front.require)
+                request.check = partial(caller.recheck, session)
             elif front.lets_through(found):
                 environ.pop(ENVIRON_KEY, None)
                 bound.run(unbind)
@@ -148,7 +148,7 @@ def _pass() -> None:
 
 
 class _Body:
-    """Iterate the app's response with the session bound, and check it again before each part goes out."""
+    """Iterate the app's response with the session bound, and check it before each further part goes out."""
 
     def __init__(self, body: Iterable[bytes], request: _Request, bound: Context) -> None:
         self._body = body
@@ -163,6 +163,7 @@ class _Body:
         try:
             if self._parts is None:
                 self._parts = self._bound.run(iter, self._body)
+                return self._bound.run(next, self._parts)
             part = self._bound.run(next, self._parts)
             self._request.check()
         except REFUSED as error:

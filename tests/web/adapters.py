@@ -183,7 +183,7 @@ def on_flask(verifier: Any, **options: Any) -> Ask:
     from clawguard.web.flask import Clawguard
 
     app = flask.Flask("contract")
-    guard = Clawguard(app, verifier, **options)
+    Clawguard(app, verifier, **options)
     methods = ["GET", "POST"]
 
     @app.route("/mail", methods=methods)
@@ -191,7 +191,6 @@ def on_flask(verifier: Any, **options: Any) -> Ask:
         return mail()
 
     @app.route("/<path:rest>", methods=methods)
-    @guard.requires()
     def whoami(rest: str) -> str:
         return agent()
 

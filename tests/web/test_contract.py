@@ -46,6 +46,7 @@ CASES: dict[str, Case] = {
     "good, a cookie": Case(lambda world: beside(world, ("Cookie", "theme=access_token")), GOOD),
     "good, wide scope": Case(lambda world: bearer(world.make("docs:*").token), GOOD),
     "good, counted": Case(lambda world: bearer(world.make(max_uses=2).token), GOOD),
+    "good, its last use": Case(lambda world: bearer(world.make(max_uses=1).token), GOOD),
     "good, a proof that nobody asked for": Case(lambda world: beside(world, ("DPoP", "x")), GOOD),
     "good, a path beyond ASCII": Case(lambda world: bearer(world.good.token, path="/%E2%82%AC"), GOOD),
     "missing": Case(lambda world: Sent(), MISSING),

@@ -10,8 +10,9 @@ import pytest
 from django.http import HttpRequest
 from django.urls import re_path
 
-from clawguard import SessionManager, current_session
+from clawguard import SessionManager
 from clawguard.errors import InvalidArgument
+from clawguard.testing import assert_event
 from tests.web.adapters import Ask, Sent, over_asgi, over_wsgi
 from tests.web.django_site import asgi_site, wsgi_site
 from tests.web.drf_site import View, routed
@@ -57,14 +58,9 @@ def test_a_wildcard_passes_an_exact_requirement(manager: SessionManager, scopes:
     assert site(manager, requires_scopes("docs:read"))(sent(manager, scopes)).status == status
 
 
-def test_the_row_is_read_again_for_the_permission(manager: SessionManager) -> None:
-    class Ending(requires_scopes()):  # type: ignore[misc]  # a class that a call returns
-        def has_permission(self, request: Any, view: Any) -> bool:
-            manager.revoke(current_session())
-            return bool(super().has_permission(request, view))
-
-    answer = site(manager, Ending)(sent(manager, ""))
-    assert (answer.status, json.loads(answer.body)["error"]) == (401, "invalid_token")
+def test_a_permission_that_is_refused_is_in_the_log(manager: SessionManager) -> None:
+    site(manager, requires_scopes("docs:read"))(sent(manager, "mail:send"))
+    assert assert_event(manager, "guard.denied", agent_id="planner").data["action"] == "docs:read"
 
 
 def test_drfs_own_permission_sends_the_challenge_with_401(manager: SessionManager) -> None:

@@ -219,6 +219,16 @@ def test_a_stream_breaks_off_when_its_session_ends(manager: SessionManager) -> N
     assert "SessionEnded" in answer.log
 
 
+def test_an_answer_to_the_request_that_ended_the_session_goes_out(manager: SessionManager) -> None:
+    def log_out(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        manager.end(current_session())
+        yield b"bye"
+
+    answer = ask(ClawguardMiddleware(log_out, manager), manager.create("planner", scopes="").token)
+    assert (answer.status, answer.body) == (200, b"bye")
+
+
 def test_the_answer_to_head_has_no_body(manager: SessionManager) -> None:
     answer = ask(ClawguardMiddleware(whoami, manager), REQUEST_METHOD="HEAD")
     assert (answer.status, answer.body) == (401, b"")
