@@ -16,7 +16,6 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from clawguard.errors import InvalidArgument
-from clawguard.models import SessionContext
 from clawguard.sessions.current import unbind
 from clawguard.web.asgi import address_of, read_scope
 from clawguard.web.bearer import REFUSED, Credential, Refusal
@@ -41,7 +40,8 @@ class ClawguardMiddleware:
     dotted path of either; and the options of `clawguard.web.wsgi.ClawguardMiddleware`, where
     `certificate_of` is called with the HttpRequest. In views, sync and async, and in streamed responses
     `current_session()` and `@requires` work; what they refuse is answered. A stream breaks off when its
-    session ends; an async view is cancelled within a second.
+    session ends; an async view is cancelled within a second: list this last, since
+    above a middleware that is not async Django runs it as a plain one.
     """
 
     sync_capable = True
@@ -70,8 +70,7 @@ class ClawguardMiddleware:
             with self._front.use(found, request, caller=caller) as session:
                 request.META[SESSION_KEY] = session
                 response: HttpResponseBase = self._get_response(request)
-                if isinstance(response, StreamingHttpResponse):
-                    self._guard_stream(response, caller, session)
+                _guard_stream(response, partial(caller.recheck, session))
                 return response
         except REFUSED as error:
             return _response(request, request.META[REFUSAL_KEY](error))
@@ -82,6 +81,7 @@ class ClawguardMiddleware:
         bind_again = unbind()
         try:
             response: HttpResponseBase = self._get_response(request)
+            _guard_stream(response, _nothing)
             return response
         finally:
             bind_again()
@@ -94,8 +94,7 @@ class ClawguardMiddleware:
             async with self._front.use(found, request, caller=caller) as session:
                 request.META[SESSION_KEY] = session
                 response: HttpResponseBase = await self._get_response(request)
-                if isinstance(response, StreamingHttpResponse):
-                    self._guard_stream(response, caller, session)
+                _guard_stream(response, partial(caller.recheck, session))
                 return response
         except REFUSED as error:
             return _response(request, request.META[REFUSAL_KEY](error))
@@ -106,6 +105,7 @@ class ClawguardMiddleware:
         bind_again = unbind()
         try:
             response: HttpResponseBase = await self._get_response(request)
+            _guard_stream(response, _nothing)
             return response
         finally:
             bind_again()
@@ -123,37 +123,50 @@ class ClawguardMiddleware:
         request.META[REFUSAL_KEY] = front.refuse(found)
         return found, front.caller(address)
 
-    def _guard_stream(self, response: StreamingHttpResponse, caller: Caller, session: SessionContext) -> None:
-        check, bound = partial(caller.recheck, session), copy_context()
-        parts: Any = response.streaming_content
-        if response.is_async:
-            response.streaming_content = _watched(aiter(parts), bound, check)
-        else:
-            response.streaming_content = _checked(iter(parts), bound, check)
+
+def _guard_stream(response: HttpResponseBase, check: Check) -> None:
+    """Have a stream run in the context that is here, for as long as its session lives."""
+    if not isinstance(response, StreamingHttpResponse):
+        return
+    bound: Context = copy_context()
+    parts: Any = response.streaming_content
+    if response.is_async:
+        response.streaming_content = _watched(aiter(parts), bound, check)
+    else:
+        response.streaming_content = _checked(iter(parts), bound, check)
+
+
+def _nothing() -> None:
+    """Check nobody's request: nothing ends."""
 
 
 def _checked(parts: Iterator[bytes], bound: Context, check: Check) -> Iterator[bytes]:
-    """Give the parts of a stream while its session lives, with the session bound."""
-    end = object()
-    while (part := bound.run(next, parts, end)) is not end:
-        check()
-        yield part  # type: ignore[misc]
+    """Give the parts of a stream, each further one while its session lives, with the session bound."""
+    is_first = True
+    for part in iter(partial(bound.run, next, parts, None), None):
+        if not is_first:
+            check()
+        is_first = False
+        yield part
 
 
 async def _watched(parts: AsyncIterator[bytes], bound: Context, check: Check) -> AsyncIterator[bytes]:
     """Do the same, and look again while a part is waited for."""
+    is_first = True
     while True:
         # A task, since it alone can be given the context in which the session stays bound.
         waited = asyncio.get_running_loop().create_task(_next(parts), context=bound)
         try:
-            while not waited.done():
-                await asyncio.wait((waited,), timeout=_WATCH_EVERY)
+            while not (await asyncio.wait((waited,), timeout=_WATCH_EVERY))[0]:
                 check()
         finally:
             waited.cancel()
         part = waited.result()
         if part is None:
             return
+        if not is_first:
+            check()
+        is_first = False
         yield part
 
 

@@ -51,6 +51,16 @@ async def whoami_async(request: HttpRequest) -> HttpResponse:
     return whoami(request)
 
 
+def plain_middleware(get_response: Any) -> Any:
+    """Be a middleware of Django's that knows nothing of coroutines."""
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = get_response(request)
+        return response
+
+    return answer
+
+
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     """Stream what the test says."""
     parts: Iterator[str] | AsyncIterator[str] = STREAMS["parts"]()

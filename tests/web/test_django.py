@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from clawguard import SessionManager, current_session
 from clawguard.errors import InvalidArgument, SessionEnded
+from clawguard.sessions.current import bound_session_id
 from tests.web.adapters import Sent, over_asgi, over_wsgi
 from tests.web.django_site import STREAMS, asgi_site, wsgi_site
 from tests.web.test_asgi import run_alone
@@ -85,6 +87,50 @@ def test_an_async_stream_breaks_off_when_its_session_ends(manager: SessionManage
             "ignore", ResourceWarning
         )  # of a response that broke, Django closes no body file
         gc.collect()
+
+
+@pytest.mark.parametrize("make", [wsgi_site, asgi_site])
+def test_a_stream_of_one_part_is_an_answer_that_comes_at_once(manager: SessionManager, make: Any) -> None:
+    over = over_wsgi if make is wsgi_site else over_asgi
+
+    def part() -> Iterator[str]:
+        yield "once"
+
+    async def async_part() -> AsyncIterator[str]:
+        yield "once"
+
+    STREAMS["parts"] = part if make is wsgi_site else async_part
+    session = manager.create("planner", scopes="", max_uses=1)
+    assert over(make(manager))(Sent(tuple(session.headers().items()), path="/stream")).body == b"once"
+
+
+@pytest.mark.parametrize("make", [wsgi_site, asgi_site])
+def test_nobodys_stream_is_nobodys_to_its_end(manager: SessionManager, make: Any) -> None:
+    over = over_wsgi if make is wsgi_site else over_asgi
+
+    def parts() -> Iterator[str]:
+        yield str(bound_session_id())
+
+    async def async_parts() -> AsyncIterator[str]:
+        yield str(bound_session_id())
+
+    STREAMS["parts"] = parts if make is wsgi_site else async_parts
+    with manager.use(manager.create("host", scopes="").token):
+        assert over(make(manager, optional=True))(Sent(path="/stream")).body == b"None"
+        assert bound_session_id() is not None
+
+
+def test_a_plain_middleware_that_stands_before_keeps_no_view_from_being_cancelled(
+    manager: SessionManager,
+) -> None:
+    async def wait() -> None:
+        manager.revoke(current_session())
+        await asyncio.sleep(LONG)
+
+    STREAMS["wait"] = wait
+    order = ["tests.web.django_site.plain_middleware", "clawguard.web.django.ClawguardMiddleware"]
+    with override_settings(MIDDLEWARE=order):
+        assert over_asgi(asgi_site(manager))(sent(manager, "/wait")).status == 401
 
 
 def test_a_stream_that_comes_to_its_end_is_whole(manager: SessionManager) -> None:

@@ -197,3 +197,36 @@ class Nobodys:
 
     def recheck(self, context: SessionContext, /) -> None:
         raise InvalidToken
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({"HTTP_COOKIE": f"{NAME}=TOKEN"}, "200"),
+        ({"HTTP_COOKIE": f"{NAME}=TOKEN,{NAME}=TOKEN"}, "401"),  # two headers, as servers join them
+        ({"HTTP_COOKIE": f"a=b,{NAME}=TOKEN"}, "401"),
+        ({"HTTP_COOKIE": f"{NAME}=TOKEN", "HTTP_UPGRADE": "websocket"}, "403"),
+        (
+            {
+                "HTTP_COOKIE": f"{NAME}=TOKEN",
+                "HTTP_UPGRADE": "websocket",
+                "HTTP_ORIGIN": "http://evil.example",
+            },
+            "403",
+        ),
+        (
+            {"HTTP_COOKIE": f"{NAME}=TOKEN", "HTTP_UPGRADE": "websocket", "HTTP_ORIGIN": "http://127.0.0.1"},
+            "200",
+        ),
+    ],
+)
+def test_a_cookie_reaches_wsgi_in_one_piece_or_not_at_all(
+    manager: SessionManager, environ: dict[str, Any], status: str
+) -> None:
+    token = manager.create("planner", scopes="").token
+    environ = {name: value.replace("TOKEN", token) for name, value in environ.items()}
+    setup_testing_defaults(environ)
+    statuses: list[str] = []
+    app: Any = wsgi.ClawguardMiddleware(demo_app, manager, cookie=NAME)
+    app(environ, lambda status, *_: statuses.append(status))
+    assert statuses[0][:3] == status

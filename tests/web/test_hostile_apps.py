@@ -336,16 +336,6 @@ def test_a_guard_on_a_mounted_app_guards_it_alone(manager: SessionManager) -> No
         assert ask(Sent(path=way)).body != b"True"
 
 
-def plain_middleware(get_response: Any) -> Any:
-    """Be a middleware of Django's that knows nothing of coroutines."""
-
-    def answer(request: HttpRequest) -> HttpResponse:
-        response: HttpResponse = get_response(request)
-        return response
-
-    return answer
-
-
 async def async_whoami(request: HttpRequest) -> HttpResponse:
     """Say who calls, from a coroutine below a middleware that is none."""
     return HttpResponse(current_session().agent_id)
@@ -356,7 +346,7 @@ async def async_whoami(request: HttpRequest) -> HttpResponse:
 def test_kinds_of_middleware_and_views_mix_in_django(
     manager: SessionManager, make: Any, stands_before: bool
 ) -> None:
-    order = ["clawguard.web.django.ClawguardMiddleware", f"{__name__}.plain_middleware"]
+    order = ["clawguard.web.django.ClawguardMiddleware", "tests.web.django_site.plain_middleware"]
     over = over_wsgi if make is wsgi_site else over_asgi
     urls = (path("whoami", async_whoami), path("fails", fails_async))
     with override_settings(MIDDLEWARE=order[::-1] if stands_before else order, ROOT_URLCONF=urls):
