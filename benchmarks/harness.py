@@ -142,7 +142,9 @@ def absent(peer: str, what: str) -> None:
     print("pip install '.[peers]'")
 
 
-def alternate(*acts: Act, rounds: int, number: int) -> list[list[float]]:
+def alternate(
+    *acts: Act, rounds: int, number: int, clock: Callable[[], float] = perf_counter
+) -> list[list[float]]:
     """Run the loops in turn, every second round backwards; return each one's seconds a call by round."""
     times: list[list[float]] = [[] for _ in acts]
     turns = list(zip(acts, times, strict=True))
@@ -150,7 +152,7 @@ def alternate(*acts: Act, rounds: int, number: int) -> list[list[float]]:
         act()
     for _ in range(rounds):
         for act, into in turns:
-            into.append(_loop(act, number))
+            into.append(_loop(act, number, clock))
         turns.reverse()
     return times
 
@@ -177,14 +179,14 @@ def _crowd(act: Act, threads: int, number: int) -> Act:
     return run
 
 
-def _loop(act: Act, number: int) -> float:
+def _loop(act: Act, number: int, clock: Callable[[], float]) -> float:
     gc.collect()
     gc.disable()
     try:
-        start = perf_counter()
+        start = clock()
         for _ in range(number):
             act()
-        return (perf_counter() - start) / number
+        return (clock() - start) / number
     finally:
         gc.enable()
 

@@ -135,7 +135,7 @@ def test_a_project_that_asks_for_none_pays_for_none(tmp_path: Path) -> None:
         "import sys\n\n\ndef test_own():\n"
         "    assert 'clawguard_pytest' in sys.modules\n"
         "    loaded = {name.partition('.')[0] for name in sys.modules}\n"
-        "    assert not loaded & {'clawguard', 'cryptography', 'jwt', 'pydantic', 'sqlite3'}\n",
+        "    assert not loaded & {'clawguard', 'cryptography', 'jwt', 'pydantic'}\n",
         encoding="utf-8",
     )
     done = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")

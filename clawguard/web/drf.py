@@ -71,13 +71,12 @@ def requires_scopes(*scopes: str) -> type[BasePermission]:
 
         def has_permission(self, request: Request, _view: APIView) -> bool:
             session: SessionContext | None = request.META.get(SESSION_KEY)
-            if session is not None and all(map(session.has_scope, wanted)):
-                return True
-            try:
-                refuse()
-            except (NoSession, InsufficientScope) as refused:
-                self._refused = refused
-                return False
+            if session is None or not all(map(session.has_scope, wanted)):
+                try:
+                    refuse()
+                except (NoSession, InsufficientScope) as refused:
+                    self._refused = refused
+                    return False
             return True
 
         @property
