@@ -93,7 +93,9 @@ def add(row: Row) -> None:
     def run(session: nox.Session) -> None:
         session.install("-q", f"clawguard-sessions[{row.extra}] @ {wheel().as_uri()}", *TOOLS, *row.pins)
         picked = ("-k", row.pick) if row.pick else ()
-        session.run("pytest", "-q", "-p", "no:cacheprovider", *row.tests, *picked, *session.posargs)
+        # What a library of another year warns of is its own affair.
+        options = ("-q", "-W", "default", "-p", "no:cacheprovider")
+        session.run("pytest", *options, *row.tests, *picked, *session.posargs)
 
 
 for each in ROWS:
