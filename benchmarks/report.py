@@ -34,6 +34,10 @@ best of several runs counts. Waits and shares of many processes are one run each
 `sqlite3` on a database made by the library's own migrations, with the same settings, the same statements and
 the same `synchronous` level.
 
+Where another library stands on the other side of a ratio, `pip install '.[peers]'` brings it; without it the
+line is left out, and the run says so. What a guard adds to a web request is the time of the processor, over
+the same app without any.
+
 To run it again: `make bench`; `python -m benchmarks --quick` in a minute, with smaller numbers; `--list`
 names the parts and `--only NAME` runs one. The exit code is 1 when a budget is missed.
 """
