@@ -17,6 +17,7 @@ __all__ = [
     "copy",
     "erase",
     "grow",
+    "last",
     "prepare",
     "purge",
     "read",
@@ -99,6 +100,12 @@ def remove(tx: Transaction, session_id: str, *, seq: int) -> None:
     """Remove one entry."""
     tx.run("words.delete", session_id=session_id, seq=seq)
     tx.run("entry.delete", session_id=session_id, seq=seq)
+
+
+def last(tx: Transaction, keys: ContentKeys, session_id: str) -> Entry | None:
+    """Return a session's newest entry, as the transaction sees it; `keys` are those under the lock."""
+    rows = tx.run("entry.tail", session_id=session_id, limit=1)
+    return keys.open(session_id, [rows[0][1:]])[0] if rows else None
 
 
 def erase(tx: Transaction, session_id: str) -> None:

@@ -111,15 +111,25 @@ class Conversations:
 
         return self._write(session, workspace_id, put)
 
-    def remove_last(self, session: SessionRef, *, workspace_id: str | None = None) -> bool:
-        """Remove the last entry; False where there is none. Its number is given out again."""
+    def remove_last(
+        self, session: SessionRef, *, expected: Entry | None = None, workspace_id: str | None = None
+    ) -> bool:
+        """Remove the last entry; False where there is none. Its number is given out again.
+
+        With `expected`, an entry that was read before, only if it still is the last one and as it was.
+        """
 
         def take(change: Change, session_id: str) -> bool:
             grown = grow(change, session_id, by=0)
-            if grown.length:
-                transcript.remove(change.tx, session_id, seq=grown.length)
-                grow(change, session_id, by=-1)
-            return grown.length > 0
+            if not grown.length:
+                return False
+            if expected is not None:
+                keys = self._keys_under(change)
+                if transcript.last(change.tx, keys, session_id) != expected:
+                    return False
+            transcript.remove(change.tx, session_id, seq=grown.length)
+            grow(change, session_id, by=-1)
+            return True
 
         return self._write(session, workspace_id, take)
 

@@ -27,6 +27,7 @@ Verb = Callable[[SessionManager, Any], Any]
 # What a session must be live for.
 CHANGES: dict[str, Verb] = {
     "append": lambda m, s: m.history.append(s, HELLO),
+    "extend": lambda m, s: m.history.extend(s, [HELLO]),
     "update_last": lambda m, s: m.history.update_last(s, HELLO),
     "remove_last": lambda m, s: m.history.remove_last(s),
     "clear": lambda m, s: m.history.clear(s),
@@ -129,6 +130,18 @@ def test_removing_the_last_leaves_no_gap(manager: SessionManager, session: Sessi
     assert manager.history.remove_last(session) is True
     assert manager.history.append(session, HELLO) == 2
     assert texts(manager, session) == ["a", "hello"]
+
+
+def test_only_the_expected_entry_is_removed(manager: SessionManager, session: Session) -> None:
+    say(manager, session, "a", "b")
+    first, second = manager.history.tail(session)
+    assert manager.history.remove_last(session, expected=first) is False
+    manager.history.update_last(session, HELLO)
+    assert manager.history.remove_last(session, expected=second) is False
+    (last,) = manager.history.tail(session, 1)
+    assert manager.history.remove_last(session, expected=last) is True
+    assert manager.history.remove_last(session, expected=last) is False
+    assert texts(manager, session) == ["a"]
 
 
 def test_clearing_empties_the_conversation_and_leaves_the_session_alive(
