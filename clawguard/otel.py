@@ -34,7 +34,7 @@ from clawguard.errors import (
 from clawguard.events.event import Event
 from clawguard.guard import Policy
 from clawguard.models import Decision, Ended, Session, SessionContext
-from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
+from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
 from clawguard.sessions.manager import SessionManager
 from clawguard.sessions.references import session_id_of
 from clawguard.sessions.verifier import Verifier
@@ -93,7 +93,7 @@ def instrument(
     shares what it wraps: either is instrumented, for both. Raises InvalidArgument, also for one that is
     instrumented already.
     """
-    plain = manager._plain if isinstance(manager, AsyncSessionManager | AsyncVerifier) else manager
+    plain = plain_of(manager)
     if not isinstance(plain, SessionManager | Verifier):
         raise InvalidArgument("manager", "must be a SessionManager, a Verifier or an async twin of one")
     _check_provider(tracer_provider, "get_tracer", argument="tracer_provider")
