@@ -45,10 +45,11 @@ def _beside_a_peer(setting: Setting) -> Iterator[Result]:
     loop = asyncio.new_event_loop()
     with open_manager(setting.path("history")) as manager:
         peer = SQLiteSession("peer", setting.path("history-peer"))
+        item: Any = dict(MESSAGE)
         session = manager.create("planner", scopes="docs:read", ttl=86_400)
         for _ in range(500):
             manager.history.append(session, MESSAGE)
-        loop.run_until_complete(peer.add_items([dict(MESSAGE)] * 500))
+        loop.run_until_complete(peer.add_items([item] * 500))
 
         def theirs(call: Callable[[], Awaitable[Any]]) -> Callable[[], object]:
             async def repeat() -> None:
@@ -69,7 +70,7 @@ def _beside_a_peer(setting: Setting) -> Iterator[Result]:
 
         acts = (
             ours(lambda: manager.history.append(session, MESSAGE)),
-            theirs(lambda: peer.add_items([dict(MESSAGE)])),
+            theirs(lambda: peer.add_items([item])),
             ours(read),
             theirs(lambda: peer.get_items(100)),
         )

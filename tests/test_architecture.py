@@ -26,7 +26,10 @@ CORE = {"blinker", "cachetools", "cryptography", "jwt", "pydantic", "pydantic_co
 # Module -> the optional libraries it is the opt-in for. Nothing else may import them.
 OPT_IN: dict[str, set[str]] = {
     "clawguard/agents/fastmcp.py": {"fastmcp"},
+    "clawguard/agents/langgraph.py": {"langgraph_sdk"},
     "clawguard/agents/mcp.py": {"mcp"},
+    "clawguard/agents/openai.py": {"agents"},
+    "clawguard/agents/pydantic_ai.py": {"pydantic_ai"},
     "clawguard/otel.py": {"opentelemetry"},
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},
@@ -39,10 +42,10 @@ OPT_IN: dict[str, set[str]] = {
 }
 # Only to say it twice: none of these may even be looked for by `import clawguard`.
 OPTIONAL = {
-    "a2a", "asyncpg", "click", "django", "fastapi", "fastmcp", "flask", "google", "httpx", "jinja2",
-    "langgraph", "mcp", "nats", "openai", "opentelemetry", "prometheus_client", "psycopg", "psycopg_pool",
-    "pydantic_ai", "pydantic_settings", "redis", "rest_framework", "rich", "sqlalchemy", "starlette", "typer",
-    "uvicorn",
+    "a2a", "agents", "asyncpg", "click", "django", "fastapi", "fastmcp", "flask", "google", "httpx", "jinja2",
+    "langgraph", "langgraph_sdk", "mcp", "nats", "openai", "opentelemetry", "prometheus_client", "psycopg",
+    "psycopg_pool", "pydantic_ai", "pydantic_settings", "redis", "rest_framework", "rich", "sqlalchemy",
+    "starlette", "typer", "uvicorn",
 }  # fmt: skip
 
 

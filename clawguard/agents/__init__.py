@@ -5,4 +5,8 @@ guarded.py    what stands before a server over HTTP: the ASGI middleware, and a 
 principal.py  who a caller is, in MCP's words
 mcp.py        the MCP SDK, 1.x and 2.x
 fastmcp.py    FastMCP
+credentials.py   what an agent of a host acts with; what its model is told of a refusal
+openai.py     OpenAI Agents SDK: a session for each agent of a run, and conversations
+langgraph.py  LangGraph's server
+pydantic_ai.py   Pydantic AI
 """

@@ -1,0 +1,50 @@
+"""What an agent of a host is given to act with, and what its model is told of a refusal.
+
+Nothing that a model, a message or a trace can hold has a token in it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument
+from clawguard.models import Inspection, IssuedSession, SessionContext
+from clawguard.scopes import Scopes
+from clawguard.sessions.current import Use, Validator
+
+__all__ = ["Credential", "Guarding", "checked_credential", "told"]
+
+Credential = str | IssuedSession | SessionContext
+
+
+class Guarding(Validator, Protocol):
+    """Check and bind sessions: a `Verifier` or a `SessionManager`."""
+
+    def use(self, token: str | SessionContext, /, *, require: Scopes = ...) -> Use:
+        """Bind the session for a block."""
+
+    def inspect(self, token: str, /) -> Inspection:
+        """Tell what a token is, without recording anything."""
+
+
+def checked_credential(given: object, *, argument: str) -> str | SessionContext:
+    """Return the token or context that is validated with each call; raise InvalidArgument for anything else.
+
+    A token is checked whole each time, and spends a use where they are counted. A context, the host's own
+    authority, is held against its row.
+    """
+    if isinstance(given, IssuedSession):
+        return given.token
+    if isinstance(given, str | SessionContext):
+        return given
+    raise InvalidArgument(argument, "must be a token, an IssuedSession or a SessionContext")
+
+
+def told(refusal: AccessDenied) -> str:
+    """Return what a model may know of a refusal: its kind, and the scopes that are missing.
+
+    The reason that a host gave for an end is not for it.
+    """
+    if isinstance(refusal, InsufficientScope):
+        return f"refused: this agent lacks the scope {' '.join(refusal.missing)}"
+    return f"refused: {refusal.code.replace('_', ' ')}"

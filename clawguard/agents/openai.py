@@ -1,0 +1,267 @@
+"""OpenAI Agents SDK: a session for each agent of a run, and conversations. The extra is `openai-agents`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, NoReturn
+
+from agents import (
+    Agent,
+    RunContextWrapper,
+    RunHooks,
+    SessionSettings,
+    ToolGuardrailFunctionOutput,
+    ToolInputGuardrail,
+    ToolInputGuardrailData,
+    TResponseInputItem,
+)
+
+from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
+from clawguard.checks import check_text
+from clawguard.errors import AccessDenied, InvalidArgument, NoSession
+from clawguard.history.records import Entry
+from clawguard.models import IssuedSession, SessionContext
+from clawguard.scopes import Scopes, parse_scopes
+from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
+from clawguard.sessions.current import Use, unbind
+from clawguard.sessions.manager import SessionManager
+from clawguard.sessions.references import SessionRef, session_id_of
+
+__all__ = ["AgentSessions", "HandoffHooks", "HistorySession", "session_guardrail"]
+
+_logger = logging.getLogger("clawguard.agents")
+_ITEM = "openai_item"
+_SPEAKERS = ("user", "assistant", "system")
+
+
+class AgentSessions:
+    """Hold the sessions of one run, each under its agent's name. An agent without one is refused.
+
+    Give it to the run as its `context`, or as the attribute `agent_sessions` of a context of your own; make
+    a new one for each run. `handoffs` says which scopes an agent gets when the run is handed to it, from
+    whoever hands it over and must hold them: that takes a manager and `hooks=HandoffHooks()`. As `async with`
+    it ends at its end what was delegated meanwhile, and no session of the code around it is bound in it.
+    """
+
+    def __init__(
+        self,
+        verifier: Guarding | AsyncVerifier | AsyncSessionManager,
+        sessions: Mapping[str, Credential],
+        *,
+        handoffs: Mapping[str, Scopes] | None = None,
+    ) -> None:
+        """Take a token, an `IssuedSession` or a `SessionContext` for each agent that starts with one."""
+        plain: Guarding = plain_of(verifier)
+        self._guarding = plain
+        self._manager = AsyncSessionManager(plain) if isinstance(plain, SessionManager) else None
+        self._given = {
+            check_text(name, argument="sessions"): checked_credential(each, argument="sessions")
+            for name, each in sessions.items()
+        }
+        self._handoffs = {
+            check_text(name, argument="handoffs"): parse_scopes(each, argument="handoffs")
+            for name, each in (handoffs or {}).items()
+        }
+        self._delegated: dict[str, IssuedSession] = {}
+        if self._handoffs and self._manager is None:
+            raise InvalidArgument("handoffs", "need a SessionManager: a verifier delegates nothing")
+        both = self._given.keys() & self._handoffs.keys()
+        if both:
+            raise InvalidArgument("handoffs", f"{min(both)!r} has a session of its own already")
+
+    def use(self, agent: str, *, require: Scopes = ()) -> Use:
+        """Return what validates an agent's session, once, and binds it; NoSession where it has none."""
+        held = self._find(agent)
+        if held is None:
+            _logger.warning("the agent %r has no session in this run", agent)
+            raise NoSession
+        return self._guarding.use(held, require=require)
+
+    async def hand_over(self, from_agent: str, to_agent: str) -> None:
+        """Give an agent of `handoffs` a new session below that of the agent who hands the run to it.
+
+        One that stands above who hands over keeps its session, for it gets no more than it gave. Any other
+        loses the one it had, also where it gets none: because who hands over has none either, or lacks a
+        scope, which is DelegationRefused.
+        """
+        manager, scopes = self._manager, self._handoffs.get(to_agent)
+        if manager is None or scopes is None or self._stands_above(to_agent, from_agent):
+            return
+        former = self._delegated.pop(to_agent, None)
+        if former is not None:
+            await manager.end(former)
+        parent = self._find(from_agent)
+        if parent is not None:
+            self._delegated[to_agent] = await manager.delegate(parent, to_agent, scopes=scopes)
+
+    async def __aenter__(self) -> AgentSessions:
+        self._bind_again = unbind()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bind_again()
+        while self._manager is not None and self._delegated:
+            await self._manager.end(self._delegated.popitem()[1])
+
+    def __repr__(self) -> str:
+        return f"AgentSessions({', '.join(sorted(self._given.keys() | self._delegated.keys()))})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("AgentSessions holds tokens: it is neither copied nor stored")
+
+    def _find(self, agent: str) -> str | SessionContext | None:
+        delegated = self._delegated.get(agent)
+        return self._given.get(agent) if delegated is None else delegated.token
+
+    def _stands_above(self, agent: str, other: str) -> bool:
+        own, lower = self._delegated.get(agent), self._delegated.get(other)
+        if own is None or lower is None:
+            return False
+        return own.id in (lower.id, *(actor.session_id for actor in lower.actors))
+
+
+class HandoffHooks(RunHooks[Any]):
+    """Narrow with each hand-off: see `AgentSessions.hand_over`, which hooks of your own can call as well."""
+
+    async def on_handoff(
+        self, context: RunContextWrapper[Any], from_agent: Agent[Any], to_agent: Agent[Any]
+    ) -> None:
+        """Give the agent that the run is handed to what it may have."""
+        sessions = _sessions_of(context)
+        if sessions is not None:
+            await sessions.hand_over(from_agent.name, to_agent.name)
+
+
+def session_guardrail(*scopes: str) -> ToolInputGuardrail[Any]:
+    """Let a tool run only for an agent whose own session holds every scope, and bind that session in it.
+
+    In the tool `current_session()` and `@requires` work. The session is looked up by the run and the agent's
+    name and validated with each call; what is refused is the tool's answer to the model. Where the store
+    cannot be asked the run fails. Each tool needs a guardrail: one without is not checked.
+    """
+    wanted = parse_scopes(scopes)
+
+    async def check(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+        sessions = _sessions_of(data.context)
+        try:
+            if sessions is None:
+                raise NoSession
+            # The SDK has a task for each call, and the binding ends with that task.
+            sessions.use(data.agent.name, require=wanted).__enter__()
+        except AccessDenied as refusal:
+            return ToolGuardrailFunctionOutput.reject_content(told(refusal), {"code": refusal.code})
+        return ToolGuardrailFunctionOutput.allow()
+
+    return ToolInputGuardrail(guardrail_function=check, name="clawguard")
+
+
+def _sessions_of(context: RunContextWrapper[Any]) -> AgentSessions | None:
+    own = context.context
+    found = own if isinstance(own, AgentSessions) else getattr(own, "agent_sessions", None)
+    return found if isinstance(found, AgentSessions) else None
+
+
+class HistorySession:
+    """Keep a run's items in the history of a session: what the SDK takes as `session`.
+
+    Each item is an entry and comes back as it was, tool calls and reasoning too; a search finds what users
+    and agents said and nothing else of it. Entries that the host appended by itself are items where a user,
+    an assistant or the system speaks in them, and are left alone otherwise. Nothing here brings a session
+    into being, and one that has ended takes nothing more (SessionEnded), so that its run fails.
+    """
+
+    def __init__(
+        self,
+        manager: SessionManager | AsyncSessionManager,
+        session: SessionRef,
+        *,
+        session_settings: SessionSettings | None = None,
+        workspace_id: str | None = None,
+    ) -> None:
+        """Take a session by its id or record; with a `workspace_id` only one of that workspace."""
+        self.session_id = session_id_of(session)
+        self.session_settings = session_settings
+        awaited = manager if isinstance(manager, AsyncSessionManager) else AsyncSessionManager(manager)
+        self._history = awaited.history
+        self._workspace_id = workspace_id
+
+    async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
+        """Return the items in order; with a limit, here or in the settings, the newest so many."""
+        if limit is None and self.session_settings is not None:
+            limit = self.session_settings.limit
+        if limit is not None:
+            tail = await self._history.tail(self.session_id, limit, workspace_id=self._workspace_id)
+            items = _items_of(tail)
+            if len(items) == len(tail):  # else some were the host's, and more items stand before them
+                return items
+        items = _items_of(
+            await self._history.load_with_timestamps(self.session_id, workspace_id=self._workspace_id)
+        )
+        return items if limit is None else items[max(0, len(items) - limit) :]
+
+    async def add_items(self, items: list[TResponseInputItem]) -> None:
+        """Append items, all of them or none."""
+        if not items:
+            return
+        await self._history.extend(
+            self.session_id, [_message_of(item) for item in items], workspace_id=self._workspace_id
+        )
+
+    async def pop_item(self) -> TResponseInputItem | None:
+        """Remove the newest item and return it; None where there is none, or another's entry stands last."""
+        while last := await self._history.tail(self.session_id, 1, workspace_id=self._workspace_id):
+            item = _item_of(last[0])
+            if item is None or await self._remove(last[0]):
+                return item
+        return None
+
+    async def _remove(self, entry: Entry) -> bool:
+        return await self._history.remove_last(
+            self.session_id, expected=entry, workspace_id=self._workspace_id
+        )
+
+    async def clear_session(self) -> None:
+        """Remove all entries; the session lives on."""
+        await self._history.clear(self.session_id, workspace_id=self._workspace_id)
+
+
+def _message_of(item: Any) -> dict[str, Any]:
+    """Return an item as a message: whole, and beside it what a search finds and a summary counts."""
+    if not isinstance(item, Mapping):
+        raise InvalidArgument("items", "must be dicts, as the SDK writes them")
+    role, kind, name = item.get("role"), item.get("type"), item.get("name")
+    if kind not in (None, "message"):
+        is_call = kind == "function_call" and isinstance(name, str)
+        is_output = isinstance(kind, str) and kind.endswith("_output")
+        calls = {"tool_calls": [{"name": name}]} if is_call else {}
+        return {"role": "tool" if is_output else "assistant", **calls, _ITEM: item}
+    return {"role": role if role in _SPEAKERS else "system", "content": _text_of(item), _ITEM: item}
+
+
+def _text_of(item: Mapping[str, Any]) -> str:
+    """Return what is said in a message item: its text, or the text of its parts."""
+    content = item.get("content")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _items_of(entries: tuple[Entry, ...]) -> list[TResponseInputItem]:
+    return [item for item in map(_item_of, entries) if item is not None]
+
+
+def _item_of(entry: Entry) -> TResponseInputItem | None:
+    """Return the item that an entry holds, or what a speaker said in the host's own words."""
+    item: TResponseInputItem | None = (entry.message.model_extra or {}).get(_ITEM)
+    if item is not None or entry.kind != "message" or not entry.text:
+        return item
+    match entry.role:
+        case "user" | "assistant" | "system" as speaker:
+            return {"role": speaker, "content": entry.text}
+    return None
