@@ -145,6 +145,22 @@ class Session:
     def __hash__(self) -> int:
         return hash((self.id, self.version))
 
+    def as_context(self) -> SessionContext:
+        """Return the authority that the row gives, and that its token carries."""
+        return SessionContext(
+            session_id=self.id,
+            generation=self.generation,
+            agent_id=self.agent_id,
+            subject=self.subject,
+            workspace_id=self.workspace_id,
+            audience=self.audience,
+            role=self.role,
+            scopes=self.scopes,
+            task_type=self.task_type,
+            expires_at=self.expires_at,
+            actors=self.actors,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token's id as JSON-ready values; instants in ISO 8601."""
         return json_ready(self, leave_out=("jti",))
@@ -225,22 +241,6 @@ class IssuedSession(Session):
     def refresh_token(self) -> str | None:
         """What `redeem` takes, once; None where there is none, or where it was handed out before."""
         return self._refresh_token
-
-    def as_context(self) -> SessionContext:
-        """Return the authority that the token carries."""
-        return SessionContext(
-            session_id=self.id,
-            generation=self.generation,
-            agent_id=self.agent_id,
-            subject=self.subject,
-            workspace_id=self.workspace_id,
-            audience=self.audience,
-            role=self.role,
-            scopes=self.scopes,
-            task_type=self.task_type,
-            expires_at=self.expires_at,
-            actors=self.actors,
-        )
 
     def headers(self) -> dict[str, str]:
         """Return the HTTP header that carries the token (RFC 6750, 2.1; RFC 9449, 7.1).

@@ -1,0 +1,107 @@
+"""Pydantic AI: an agent sees and runs the tools that its session reaches. The extra is `pydantic-ai`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic_ai import RunContext, ToolDefinition
+from pydantic_ai.capabilities import AbstractCapability, WrapToolExecuteHandler
+from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.tools import AgentDepsT
+
+from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
+from clawguard.checks import check_text
+from clawguard.errors import AccessDenied, NoSession, PolicyDenied
+from clawguard.models import SessionContext
+from clawguard.scopes import Scopes, ScopeSet, parse_scopes
+from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
+from clawguard.sessions.current import Use
+
+__all__ = ["SessionCapability"]
+
+_logger = logging.getLogger("clawguard.agents")
+
+
+class SessionCapability(AbstractCapability[AgentDepsT]):
+    """Show an agent's model the tools that its session has the scopes for, and check again with each call.
+
+    `session_of` finds the session of a run in its `deps`: a token, an `IssuedSession` or a `SessionContext`;
+    without one no tool is shown or run. `tools` says which scopes each tool needs, under the name that the
+    model has for it; a tool that is not named there is neither shown nor run. In a tool `current_session()`
+    and `@requires` work, and a tool whose session ends is cancelled within a second. A refusal is the tool's
+    answer to the model; where the store cannot be asked the run fails. Runs on asyncio only.
+    """
+
+    def __init__(
+        self,
+        verifier: Guarding | AsyncVerifier | AsyncSessionManager,
+        *,
+        session_of: Callable[[AgentDepsT], Credential | None],
+        tools: Mapping[str, Scopes],
+    ) -> None:
+        self._checker: Guarding = plain_of(verifier)
+        self._session_of = session_of
+        self._tools = {
+            check_text(name, argument="tools"): parse_scopes(scopes, argument="tools")
+            for name, scopes in tools.items()
+        }
+
+    @classmethod
+    def get_serialization_name(cls) -> str | None:
+        """Opt out of specifications in files: a verifier stands in none."""
+        return None
+
+    async def prepare_tools(
+        self, ctx: RunContext[AgentDepsT], tool_defs: list[ToolDefinition]
+    ) -> list[ToolDefinition]:
+        """Return the tools that the session reaches as it now stands; that spends no use."""
+        held = self._scopes_now(self._session_of(ctx.deps))
+        return [each for each in tool_defs if self._reaches(held, each.name)]
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[AgentDepsT],
+        *,
+        call: ToolCallPart,  # noqa: ARG002 - the hook's
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: WrapToolExecuteHandler,
+    ) -> Any:
+        """Validate the session once, and run the tool with it bound."""
+        try:
+            async with self._use(ctx.deps, tool_def.name):
+                return await handler(args)
+        except AccessDenied as refusal:
+            raise ToolFailed(told(refusal)) from None
+
+    def _use(self, deps: AgentDepsT, tool: str) -> Use:
+        given = self._session_of(deps)
+        if given is None:
+            _logger.warning("the tool %r was called in a run without a session", tool)
+            raise NoSession
+        needed = self._tools.get(tool)
+        if needed is None:
+            raise PolicyDenied(tool, "no scopes are named for this tool")
+        return self._checker.use(checked_credential(given, argument="session_of"), require=needed)
+
+    def _reaches(self, held: ScopeSet | None, tool: str) -> bool:
+        needed = self._tools.get(tool)
+        return held is not None and needed is not None and not held.missing(needed)
+
+    def _scopes_now(self, given: Credential | None) -> ScopeSet | None:
+        """Return what a session holds, without spending a use; None for one that is over or none at all."""
+        context = self._context_of(given)
+        try:
+            return None if context is None else self._checker.validate(context).scopes
+        except AccessDenied:
+            return None
+
+    def _context_of(self, given: Credential | None) -> SessionContext | None:
+        held = None if given is None else checked_credential(given, argument="session_of")
+        if not isinstance(held, str):
+            return held
+        found = self._checker.inspect(held)
+        return found.session.as_context() if found.session and found.verdict == "active" else None
