@@ -18,7 +18,18 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 
 ROOT = Path(__file__).parent
-TOOLS = ("pytest>=9", "pytest-timeout", "httpx", "uvicorn", "websockets", "werkzeug")
+TOOLS = (
+    "hypothesis",
+    "httpx",
+    "nats-py",
+    "opentelemetry-sdk",
+    "pytest>=9",
+    "pytest-timeout",
+    "redis",
+    "uvicorn",
+    "websockets",
+    "werkzeug",
+)
 
 
 class Row(NamedTuple):
@@ -45,6 +56,13 @@ MCP = (
     "tests/agents/test_mcp_security.py",
     "tests/agents/test_stdio.py",
 )
+OPENAI = (
+    "tests/agents/test_openai.py",
+    "tests/agents/test_openai_handoffs.py",
+    "tests/agents/test_openai_history.py",
+)
+LANGGRAPH = ("tests/agents/test_langgraph.py", "tests/agents/test_langgraph_server.py")
+PYDANTIC_AI = ("tests/agents/test_pydantic_ai.py",)
 FASTMCP = ("tests/agents/test_fastmcp.py", "tests/agents/test_stdio.py")
 
 
@@ -72,6 +90,12 @@ ROWS = (
     Row("mcp-newest", "mcp", (), MCP),
     Row("fastmcp-oldest", "fastmcp", ("fastmcp==3.0.*",), FASTMCP, in_ci=False),
     Row("fastmcp-newest", "fastmcp", (), FASTMCP, in_ci=False),
+    Row("openai-agents-oldest", "openai-agents", ("openai-agents==0.19.0",), OPENAI),
+    Row("openai-agents-newest", "openai-agents", (), OPENAI),
+    Row("langgraph-oldest", "langgraph", ("langgraph-sdk==0.2.0",), LANGGRAPH, in_ci=False),
+    Row("langgraph-newest", "langgraph", ("langgraph-api", "langgraph-runtime-inmem"), LANGGRAPH, in_ci=False),
+    Row("pydantic-ai-oldest", "pydantic-ai", ("pydantic-ai-slim==2.20.0",), PYDANTIC_AI),
+    Row("pydantic-ai-newest", "pydantic-ai", (), PYDANTIC_AI),
 )
 
 

@@ -323,3 +323,39 @@ def test_drf_app(tmp_path: Path) -> None:
         "planner: {'notes for': 'planner'}",
         'mail: 403 scope="mail:send"',
     ]
+def test_openai_agents_app(tmp_path: Path) -> None:
+    pytest.importorskip("agents", reason="needs the extra openai-agents")
+    assert run("openai_agents_app.py", tmp_path) == [
+        "sent to ana by coordinator",
+        '{"assistant": "specialist"}',
+        "plan, read by specialist",
+        "refused: this agent lacks the scope mail:send",
+        "specialist: Not to Bob.",
+        "10 items kept; 1 session live",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_langgraph_auth(tmp_path: Path) -> None:
+    pytest.importorskip("langgraph_sdk", reason="needs the extra langgraph")
+    given = {"workspace_id": "default", "agent_id": "planner", "subject": "user:ana"}
+    owner = ", ".join(f"'clawguard_{name}': {value!r}" for name, value in given.items())
+    assert run("langgraph_auth.py", tmp_path) == [
+        "made: {'topic': 'rooms', " + owner + "}",
+        "sees: {" + owner + "}",
+        "the reader makes one: 403 insufficient_scope: threads:create",
+        "its notes: ('default', 'planner', 'user%3Aana', 'notes')",
+        "afterwards: 401 the token is missing or not valid",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_pydantic_ai_app(tmp_path: Path) -> None:
+    pytest.importorskip("pydantic_ai", reason="needs the extra pydantic-ai")
+    assert run("pydantic_ai_app.py", tmp_path) == [
+        "planner: read to ana by planner; sent to ana by planner",
+        "helper: read to ana by helper",
+        "mailer: refused: this agent lacks the scope mail:sign",
+        "helper, afterwards: I have no tools.",
+    ]
+    assert not list(tmp_path.iterdir())
