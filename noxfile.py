@@ -62,6 +62,7 @@ OPENAI = (
     "tests/agents/test_openai_history.py",
 )
 LANGGRAPH = ("tests/agents/test_langgraph.py", "tests/agents/test_langgraph_server.py")
+SERVED = ("langgraph-api", "langgraph-runtime-inmem")
 PYDANTIC_AI = ("tests/agents/test_pydantic_ai.py",)
 FASTMCP = ("tests/agents/test_fastmcp.py", "tests/agents/test_stdio.py")
 
@@ -93,7 +94,7 @@ ROWS = (
     Row("openai-agents-oldest", "openai-agents", ("openai-agents==0.19.0",), OPENAI),
     Row("openai-agents-newest", "openai-agents", (), OPENAI),
     Row("langgraph-oldest", "langgraph", ("langgraph-sdk==0.2.0",), LANGGRAPH, in_ci=False),
-    Row("langgraph-newest", "langgraph", ("langgraph-api", "langgraph-runtime-inmem"), LANGGRAPH, in_ci=False),
+    Row("langgraph-newest", "langgraph", SERVED, LANGGRAPH, in_ci=False),
     Row("pydantic-ai-oldest", "pydantic-ai", ("pydantic-ai-slim==2.20.0",), PYDANTIC_AI),
     Row("pydantic-ai-newest", "pydantic-ai", (), PYDANTIC_AI),
 )

@@ -323,6 +323,8 @@ def test_drf_app(tmp_path: Path) -> None:
         "planner: {'notes for': 'planner'}",
         'mail: 403 scope="mail:send"',
     ]
+
+
 def test_openai_agents_app(tmp_path: Path) -> None:
     pytest.importorskip("agents", reason="needs the extra openai-agents")
     assert run("openai_agents_app.py", tmp_path) == [
