@@ -15,6 +15,7 @@ from . import (
     history,
     importing,
     memory,
+    postgres,
     processes,
     reading,
     scale,
@@ -41,6 +42,7 @@ MODULES = (
     web_peers,
     memory,
     processes,
+    postgres,
     importing,
 )
 

@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from clawguard import SessionManager
 from tests.clocks import FakeClock
 
@@ -24,12 +26,27 @@ def open_manager(
 
 
 @contextmanager
-def raw(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the database behind the library's back; commit at the end of the block."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
+def raw(database: str | Path) -> Iterator[Any]:
+    """Open a database behind the library's back; what is executed there stands at once."""
+    if "://" not in str(database):
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            yield connection
+        return
+    url, _, schema = str(database).partition("?schema=")
+    with psycopg.connect(url, autocommit=True, options=f"-c search_path={schema or 'clawguard'}") as server:
+        yield _Server(server)
 
 
-def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    with raw(path) as connection:
-        return connection.execute(query).fetchall()
+class _Server:
+    """Take statements as SQLite does, with question marks."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: tuple[Any, ...] | None = None) -> Any:
+        return self._connection.execute(query if values is None else query.replace("?", "%s"), values)
+
+
+def rows(database: str | Path, query: str) -> list[tuple[Any, ...]]:
+    with raw(database) as connection:
+        return list(connection.execute(query).fetchall())

@@ -1,4 +1,4 @@
-"""Brokers for tests: those at their standard ports, and servers of a test's own. All on the loopback."""
+"""Servers for tests: those at their standard ports, and servers of a test's own. All on the loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import nats
+import psycopg
 import pytest
 import redis
 
 HOST = "127.0.0.1"
-REDIS, NATS = 6379, 4222
+REDIS, NATS, POSTGRES = 6379, 4222, 5432
 PATIENCE = 30.0
 
 
@@ -54,6 +56,13 @@ def nats_url() -> str:
     return f"nats://{HOST}:{NATS}"
 
 
+def postgres_url() -> str:
+    """Return a database of the PostgreSQL at its standard port, or skip the test."""
+    if not answers(POSTGRES):
+        missing(f"PostgreSQL at {HOST}:{POSTGRES}, with a database test that the user postgres may use")
+    return f"postgresql://postgres@{HOST}:{POSTGRES}/test"
+
+
 def unique(prefix: str) -> str:
     """Return a name that no other test uses."""
     return f"{prefix}-{secrets.token_hex(6)}"
@@ -66,17 +75,30 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def path_of(program: str) -> str:
+    """Return where a program is, or skip the test."""
+    folders = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+    path = shutil.which(program, path=":".join(folders))
+    if path is None:
+        missing(f"the program {program}")
+    return path or ""
+
+
 class Server:
     """Run a broker of the test's own at one port, on files that outlive it; `kill` and `start` it again."""
 
     def __init__(
-        self, program: str, *arguments: str, port: int, folder: Path, is_ready: Callable[[int], bool]
+        self,
+        program: str,
+        *arguments: str,
+        port: int,
+        folder: Path,
+        is_ready: Callable[[int], bool],
+        user: str | None = None,
     ) -> None:
-        path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        if path is None:
-            missing(f"the program {program}")
         self.port = port
-        self._command = [path or "", *arguments]
+        self._command = [path_of(program), *arguments]
+        self._user = user
         self._folder = folder
         self._is_ready = is_ready
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,7 +115,9 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self._folder / "server.out").open("ab") as out:
-            self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=out, stderr=out)
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=out, stderr=out, user=self._user
+            )
         end = time.monotonic() + PATIENCE
         while not self._is_ready(self.port):
             assert self._process.poll() is None, (self._folder / "server.out").read_text()
@@ -148,6 +172,56 @@ def nats_server(folder: Path, *arguments: str, port: int | None = None) -> Serve
     port = port or free_port()
     own = ["-a", HOST, "-p", str(port), "-js", "-sd", str(folder / "streams")]
     return Server("nats-server", *own, *arguments, port=port, folder=folder, is_ready=_nats_is_ready)
+
+
+def _postgres_is_ready(port: int) -> bool:
+    try:
+        with psycopg.connect(f"postgresql://postgres@{HOST}:{port}/postgres", connect_timeout=1):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+class PostgresServer(Server):
+    """Run a PostgreSQL of the test's own; one that was killed is waited for until it can be started again."""
+
+    @property
+    def url(self) -> str:
+        """Where its one database is."""
+        return f"postgresql://postgres@{HOST}:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Start it; what a killed one has left goes a moment later than it."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return super().start()
+            except AssertionError:
+                assert time.monotonic() < end, "the server did not start again"
+                time.sleep(0.05)
+
+
+@contextmanager
+def postgres_server(*settings: str, standby: bool = False) -> Iterator[PostgresServer]:
+    """Make and run a PostgreSQL in a folder of its own; it is removed at the end."""
+    user = "postgres" if os.geteuid() == 0 else None  # it does not run as root
+    folder, port = Path(tempfile.mkdtemp(prefix="clawguard-postgres-")), free_port()
+    try:
+        if user is not None:
+            shutil.chown(folder, user)
+        made = [path_of("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        subprocess.run([*made, "--no-sync"], user=user, check=True, capture_output=True, cwd=folder)
+        if standby:
+            (folder / "data" / "standby.signal").touch()
+        own = ["-D", str(folder / "data"), "-h", HOST, "-p", str(port), "-k", str(folder)]
+        own += [part for each in ("shared_buffers=16MB", *settings) for part in ("-c", each)]
+        server = PostgresServer(
+            "postgres", *own, port=port, folder=folder, is_ready=_postgres_is_ready, user=user
+        )
+        with server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 Entry = dict[str, str]

@@ -34,6 +34,9 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},
     "clawguard/relays/redis_pool.py": {"redis"},
+    "clawguard/store/postgres/connections.py": {"psycopg"},
+    "clawguard/store/postgres/store.py": {"psycopg"},
+    "clawguard/store/postgres/transaction.py": {"psycopg"},
     "clawguard/web/django.py": {"asgiref", "django"},
     "clawguard/web/drf.py": {"rest_framework"},
     "clawguard/web/fastapi.py": {"fastapi", "starlette"},
@@ -79,7 +82,10 @@ STATEMENT = re.compile(
 HOUSEKEEPING = re.compile(
     r"\s*(?:PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ATTACH|DETACH)\b(?![:=])"
 )
-HOUSEKEEPERS = {f"clawguard/store/{name}.py" for name in ("connections", "migrate", "sqlite", "transaction")}
+HOUSEKEEPERS = {
+    f"clawguard/store/{name}.py"
+    for name in ("connections", "migrate", "sqlite", "transaction", "postgres/transaction")
+}
 
 FunctionDef = ast.FunctionDef | ast.AsyncFunctionDef
 

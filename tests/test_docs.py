@@ -21,12 +21,14 @@ from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
 from clawguard import DelegationRefused, InsufficientScope
-from tests.servers import NATS, drop_stream, nats_url, redis_url, unique
+from tests.schemas import schema
+from tests.servers import NATS, drop_stream, nats_url, postgres_url, redis_url, unique
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
+POSTGRES = "docs/howto/postgres.md"
 FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web", "agents")
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -146,7 +148,9 @@ def test_the_readme_guards_a_web_app(elsewhere: Path) -> None:
     assert [answer[:3] for answer in answers] == ["401", "401", "200"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/") and name != RELAYS])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name.startswith("docs/") and name not in {RELAYS, POSTGRES}]
+)
 def test_the_blocks_of_a_page_run(name: str, elsewhere: Path) -> None:
     run_page(ROOT / name)
 
@@ -164,6 +168,16 @@ def test_the_page_on_relays_runs_beside_the_brokers(elsewhere: Path) -> None:
         with redis.Redis.from_url(url) as client:
             client.delete(name)
         drop_stream(NATS, name)
+
+
+def test_the_page_on_postgresql_runs_beside_a_server(elsewhere: Path) -> None:
+    text = (ROOT / POSTGRES).read_text(encoding="utf-8")
+    written = f"{postgres_url()}?schema=howto"
+    assert text.count(written) == 1
+    page = elsewhere / "postgres.md"
+    with schema() as url:
+        page.write_text(text.replace(written, url), encoding="utf-8")
+        run_page(page)
 
 
 @pytest.mark.parametrize("name", NAMES)

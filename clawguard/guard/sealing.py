@@ -90,18 +90,24 @@ def _bound_to(purpose: str) -> bytes:
 
 
 def load_kek(
-    source: KekSource, *, default_path: Path, salt: bytes, create: bool, environ: Mapping[str, str]
+    source: KekSource, *, default_path: Path | None, salt: bytes, create: bool, environ: Mapping[str, str]
 ) -> KeyEncryptionKey:
     """Return the key-encryption key from where `source` says.
 
     32 bytes are the key; a str is a passphrase (scrypt with `salt`); a path names a key file; a callable
-    returns 32 bytes. None means CLAWGUARD_KEK, or else the file at `default_path`. A missing file is made
-    only with `create`. Raises ConfigError for anything that is not as it must be, never with the key in it.
+    returns 32 bytes. None means CLAWGUARD_KEK, or else the file at `default_path`, if there is such a place.
+    A missing file is made only with `create`. Raises ConfigError for anything that is not as it must be,
+    never with the key in it.
     """
     if source is None and KEK_VARIABLE in environ:
         return KeyEncryptionKey(_from_text(environ[KEK_VARIABLE]))
-    if source is None or isinstance(source, os.PathLike):
-        return KeyEncryptionKey(_from_file(Path(source or default_path), create=create))
+    path = default_path if source is None else source
+    if path is None:
+        raise ConfigError(
+            "there is no key-encryption key", hint=f"give kek=, or set {KEK_VARIABLE}; {_MAKE_ONE}"
+        )
+    if isinstance(path, os.PathLike):
+        return KeyEncryptionKey(_from_file(Path(path), create=create))
     if isinstance(source, str):
         _refuse_path(source)
         return KeyEncryptionKey(_from_passphrase(source, salt))

@@ -1,9 +1,9 @@
-"""The same manager, awaited: keyed reads run inline, the rest takes one hop to a worker thread.
+"""The same manager, awaited: keyed reads of a file run inline, the rest takes one hop to a worker thread.
 
-A row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself, but with a
-proof, which is written down. A write that was begun is never torn: a cancelled create or delegate ends what
-it made, a cancelled refresh supersedes it. Names, parameters and docstrings are those of the plain class, by
-construction.
+A file's row is read in microseconds, a hop costs some two hundred: so `validate` runs on the loop itself, but
+with a proof, which is written down, or from a server, which may not answer. A write that was begun is never
+torn: a cancelled create or delegate ends what it made, a cancelled refresh supersedes it. Names, parameters
+and docstrings are those of the plain class, by construction.
 """
 
 from __future__ import annotations
@@ -80,6 +80,10 @@ class _AsyncOpened:
     _plain: SessionManager | Verifier
 
     @property
+    def _reads_wait(self) -> bool:
+        return self._plain._reads_wait
+
+    @property
     def events(self) -> AuditLog:
         """The log; `follow` is an async iterator too."""
         return self._plain.events
@@ -87,7 +91,7 @@ class _AsyncOpened:
     @property
     def subscribers(self) -> AsyncSubscribers:
         """The durable subscribers."""
-        return AsyncSubscribers(self._plain.subscribers)
+        return AsyncSubscribers(self._plain.subscribers, reads_wait=self._reads_wait)
 
     @property
     def issuer(self) -> str:
@@ -179,11 +183,12 @@ class AsyncSessionManager(_AsyncOpened):
     def __init__(self, manager: SessionManager) -> None:
         self._plain: SessionManager = manager
         self._owns = False
-        self.keys = AsyncKeys(manager.keys)
-        self.sessions = AsyncDirectory(manager.sessions)
-        self.agents = AsyncAgents(manager.agents)
-        self.activity = AsyncActivity(manager.activity)
-        self.history = AsyncHistory(manager.history)
+        waits = manager._reads_wait
+        self.keys = AsyncKeys(manager.keys, reads_wait=waits)
+        self.sessions = AsyncDirectory(manager.sessions, reads_wait=waits)
+        self.agents = AsyncAgents(manager.agents, reads_wait=waits)
+        self.activity = AsyncActivity(manager.activity, reads_wait=waits)
+        self.history = AsyncHistory(manager.history, reads_wait=waits)
 
     @classmethod
     def open(

@@ -31,8 +31,9 @@ __all__ = [
 class AsyncSubscribers:
     """`manager.subscribers` for async code; a cursor's own calls block: `asyncio.to_thread(cursor.take)`."""
 
-    def __init__(self, subscribers: Subscribers) -> None:
+    def __init__(self, subscribers: Subscribers, *, reads_wait: bool) -> None:
         self._plain = subscribers
+        self._reads_wait = reads_wait
 
     list = inline(Subscribers.list)
     parked = inline(Subscribers.parked)
@@ -44,8 +45,9 @@ class AsyncSubscribers:
 class AsyncKeys:
     """`manager.keys` for async code."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, *, reads_wait: bool) -> None:
         self._plain = keys
+        self._reads_wait = reads_wait
 
     list = inline(Keys.list)
     active = inline(Keys.active)
@@ -57,8 +59,9 @@ class AsyncKeys:
 class AsyncAgents:
     """`manager.agents` for async code."""
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, *, reads_wait: bool) -> None:
         self._plain = agents
+        self._reads_wait = reads_wait
 
     disable = hop(Agents.disable)
     enable = hop(Agents.enable)
@@ -68,8 +71,9 @@ class AsyncAgents:
 class AsyncDirectory:
     """`manager.sessions` for async code."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, *, reads_wait: bool) -> None:
         self._plain = directory
+        self._reads_wait = reads_wait
 
     async def iter(self, **filters: Any) -> AsyncIterator[Session]:
         """Walk all sessions that a page would list, page by page."""
@@ -96,8 +100,9 @@ class AsyncDirectory:
 class AsyncActivity:
     """`manager.activity` for async code."""
 
-    def __init__(self, activity: Activity) -> None:
+    def __init__(self, activity: Activity, *, reads_wait: bool) -> None:
         self._plain = activity
+        self._reads_wait = reads_wait
 
     set_name = hop(Activity.set_name)
     set_agent_alias = hop(Activity.set_agent_alias)
@@ -112,8 +117,9 @@ class AsyncActivity:
 class AsyncMilestones:
     """`manager.history.milestones` for async code."""
 
-    def __init__(self, milestones: Milestones) -> None:
+    def __init__(self, milestones: Milestones, *, reads_wait: bool) -> None:
         self._plain = milestones
+        self._reads_wait = reads_wait
 
     set = hop(Milestones.set)
     set_once = hop(Milestones.set_once)
@@ -123,8 +129,9 @@ class AsyncMilestones:
 class AsyncEncryption:
     """`manager.history.encryption` for async code."""
 
-    def __init__(self, encryption: Encryption) -> None:
+    def __init__(self, encryption: Encryption, *, reads_wait: bool) -> None:
         self._plain = encryption
+        self._reads_wait = reads_wait
 
     status = hop(Encryption.status)
     enable = hop(Encryption.enable)
@@ -135,10 +142,11 @@ class AsyncEncryption:
 class AsyncHistory:
     """`manager.history` for async code."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, *, reads_wait: bool) -> None:
         self._plain = history
-        self.encryption = AsyncEncryption(history.encryption)
-        self.milestones = AsyncMilestones(history.milestones)
+        self._reads_wait = reads_wait
+        self.encryption = AsyncEncryption(history.encryption, reads_wait=reads_wait)
+        self.milestones = AsyncMilestones(history.milestones, reads_wait=reads_wait)
 
     append = hop(History.append)
     extend = hop(History.extend)

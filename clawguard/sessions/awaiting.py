@@ -20,10 +20,13 @@ T = TypeVar("T")
 
 
 class Twin(Protocol[K_co]):
-    """Hold the plain object whose names are awaited here."""
+    """Hold the plain object whose names are awaited here, and whether it reads from a server."""
 
     @property
     def _plain(self) -> K_co: ...
+
+    @property
+    def _reads_wait(self) -> bool: ...
 
 
 Plain = Callable[Concatenate[K, P], T]
@@ -47,11 +50,13 @@ def direct(method: Plain[K, P, T]) -> Callable[Concatenate[Twin[K], P], T]:
 
 
 def inline(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that takes microseconds: it runs on the loop."""
-    find = own(method)
+    """Await a method that takes microseconds: it runs on the loop, unless its store is on a server."""
+    find, in_a_thread = own(method), hop(method)
 
     @functools.wraps(method)
     async def call(self: Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._reads_wait:
+            return await in_a_thread(self, *args, **kwargs)
         return find(self._plain)(*args, **kwargs)
 
     return call

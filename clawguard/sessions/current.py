@@ -24,6 +24,7 @@ __all__ = [
     "bound_actor",
     "bound_session_id",
     "current_session",
+    "may_wait",
     "requires",
     "unbind",
     "who_acts",
@@ -42,6 +43,11 @@ class Validator(Protocol):
 
     def recheck(self, context: SessionContext, /) -> None:
         """Raise as `validate` does, without counting it as activity."""
+
+
+def may_wait(validator: Validator) -> bool:
+    """Tell whether what a validator reads comes from a server, and is not waited for on an event loop."""
+    return bool(getattr(validator, "_reads_wait", False))
 
 
 class _Binding(NamedTuple):
@@ -104,7 +110,10 @@ def requires(*scopes: str) -> Callable[[F], F]:
 
             @functools.wraps(function)
             async def guarded(*args: Any, **kwargs: Any) -> Any:
-                _recheck(wanted)
+                if may_wait(_require_binding().validator):
+                    await asyncio.to_thread(_recheck, wanted)
+                else:
+                    _recheck(wanted)
                 return await function(*args, **kwargs)
 
         else:
@@ -180,8 +189,8 @@ class Use:
             self._finish(self._context)
 
     async def __aenter__(self) -> SessionContext:
-        is_written = self._proof is not None  # a write may wait, and must not hold up the loop
-        context = self._bind(await asyncio.to_thread(self._validate) if is_written else self._validate())
+        waits = self._proof is not None or may_wait(self._validator)  # and must not hold up the loop
+        context = self._bind(await asyncio.to_thread(self._validate) if waits else self._validate())
         self._watch = Watch(lambda: self._validator.recheck(context))
         return context
 

@@ -71,6 +71,8 @@ class Endings:
             with self._change(durable=True) as change:
                 self._sweep_in(change, batch=batch, until=self._clock.elapsed() + _HOLD)
                 total += len(change.writer.written)
+            if not change.writer.written:
+                break  # somebody else is at it
         return total
 
     def _sweep_in(self, change: Change, *, batch: int, until: int) -> None:

@@ -34,6 +34,10 @@ class Opened:
         parts.bus.sender = self
 
     @property
+    def _reads_wait(self) -> bool:
+        return self._parts.store.reads_wait
+
+    @property
     def issuer(self) -> str:
         """The `iss` of every token of this database."""
         return self._parts.guard.issuer

@@ -33,7 +33,12 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """Keep rows: all or nothing, and visible to every process once acknowledged."""
+    """Keep rows: all or nothing, and visible to every process once acknowledged.
+
+    `reads_wait` tells whether a read is a round trip to a server: then no event loop runs one itself.
+    """
+
+    reads_wait: bool
 
     def transaction(self, *, durable: bool) -> AbstractContextManager[Transaction]:
         """Write: commit at the end of the block, roll back on any exception.
@@ -48,25 +53,27 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of every connection; closing again does nothing."""
 
-    def side_file(self, name: str, /) -> Path:
-        """Return where a private file of that name belongs, beside the store's own."""
+    def side_file(self, name: str, /) -> Path | None:
+        """Return where a private file of that name belongs, beside the store's own, if it has files."""
 
 
 def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: float = 5.0) -> Store:
-    """Open the store at a path, a `sqlite:///` URL or `:memory:`; make it if `create` and missing.
+    """Open the store at a path, a `sqlite:///` or `postgresql://` URL, or `:memory:`; make it if `create`.
 
-    Raises ConfigError for a file, folder or mode that is not as it must be, InvalidArgument for a URL of
-    another kind.
+    Raises ConfigError for a file, folder, mode or server that is not as it must be, InvalidArgument for a URL
+    of another kind.
     """
     from clawguard.store.sqlite import SQLiteStore
 
     if not isinstance(url, str) or not url or "\0" in url:
-        raise InvalidArgument("url", "must be a path, a sqlite:/// URL or ':memory:'")
+        raise InvalidArgument("url", "must be a path, a sqlite:/// or postgresql:// URL, or ':memory:'")
     if url == ":memory:" and not create:
         raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
     if url == ":memory:":
         return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
     scheme, separator, rest = url.partition("://")
+    if separator and scheme in ("postgresql", "postgres"):
+        return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
     if not separator and not url.startswith(("sqlite:", "file:")):
         path = Path(url)
     elif scheme == "sqlite" and rest.startswith("/") and "?" not in rest:
@@ -75,6 +82,16 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
         raise InvalidArgument(
             "url",
             f"is of a kind that is not supported: {(scheme if separator else url.partition(':')[0])[:32]!r}",
-            hint="write a path, sqlite:///relative.db or sqlite:////absolute.db",
+            hint="write a path, sqlite:///relative.db, sqlite:////absolute.db, or postgresql://host/database",
         )
     return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)
+
+
+def _postgres_store(url: str, *, clock: Clock, create: bool, lock_timeout: float) -> Store:
+    try:
+        from clawguard.store.postgres import PostgresStore
+    except ImportError:
+        raise ConfigError(
+            "PostgreSQL needs psycopg", hint="pip install 'clawguard-sessions[postgres]'"
+        ) from None
+    return PostgresStore(url, clock=clock, create=create, lock_timeout=lock_timeout)

@@ -24,21 +24,24 @@ _HEAD = r"^-- (?:name|fragment|filter): "
 _BLOCK = re.compile(rf"^-- (name|fragment|filter): (\S+)\n(?:--[^\n]*\n)*(.*?)(?={_HEAD}|\Z)", re.M | re.S)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
+_MARKS = {"sqlite": "?", "postgres": "%s"}
+
 Kind = Literal["name", "fragment", "filter"]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Hold one statement with `?` for each parameter, and the parameters' names in that order."""
+    """Hold one statement with a mark for each parameter, and the parameters' names in that order."""
 
     name: str
     sql: str
     params: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, text: str) -> Statement:
-        """Rewrite `:name` placeholders into `?`."""
-        return cls(name, _PARAMETER.sub("?", text), tuple(_PARAMETER.findall(text)))
+    def of(cls, name: str, text: str, *, mark: str = "?") -> Statement:
+        """Rewrite `:name` placeholders into a dialect's mark; `%s` makes any other `%` a doubled one."""
+        plain = text.replace("%", "%%") if mark == "%s" else text
+        return cls(name, _PARAMETER.sub(mark, plain), tuple(_PARAMETER.findall(text)))
 
     def bind(self, params: dict[str, Any]) -> list[Any]:
         """Return the values in the order of the placeholders; a missing one is a KeyError."""
@@ -50,6 +53,7 @@ class Catalog:
 
     def __init__(self, *dialects: str) -> None:
         self._dialects = dialects
+        self._mark = _MARKS[dialects[0]]
         self._composed: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
     def __getitem__(self, name: str) -> Statement:
@@ -61,7 +65,8 @@ class Catalog:
         if found is None:
             conditions = " AND ".join(f"({self._texts['filter'][each]})" for each in filters) or "1 = 1"
             text = self._texts["name"][name].replace("{filters}", conditions)
-            found = self._composed[name, filters] = Statement.of(name, self._fill(text))
+            made = Statement.of(name, self._fill(text), mark=self._mark)
+            found = self._composed[name, filters] = made
         return found
 
     @cached_property
@@ -76,7 +81,7 @@ class Catalog:
     @cached_property
     def _statements(self) -> dict[str, Statement]:
         plain = {name: text for name, text in self._texts["name"].items() if "{filters}" not in text}
-        return {name: Statement.of(name, self._fill(text)) for name, text in plain.items()}
+        return {name: Statement.of(name, self._fill(text), mark=self._mark) for name, text in plain.items()}
 
     def _fill(self, text: str) -> str:
         for name, fragment in self._texts["fragment"].items():

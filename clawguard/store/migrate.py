@@ -1,4 +1,7 @@
-"""Bring a database's schema up to date: a ledger of what was applied, the rest in one transaction."""
+"""Bring a database's schema up to date: a ledger of what was applied, the rest in one transaction.
+
+The steps and what they are held against are every engine's; applying them is SQLite's here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import NamedTuple
 
 from clawguard.errors import ConfigError, StoreUpgraded
 
-__all__ = ["Ledger", "Migration", "current_version", "migrate", "migrations_of"]
+__all__ = ["Ledger", "Migration", "current_version", "migrate", "migrations_of", "steps_beyond"]
 
 
 @dataclass(frozen=True)
@@ -62,22 +65,30 @@ def migrate(
     Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
     """
     version = current_version(connection)
-    if version > len(steps):
+    found = connection.execute(ledger.list).fetchall() if version else []
+    missing = steps_beyond(version, found, steps)
+    if missing:
+        _apply(connection, missing, ledger=ledger, now=now, has_fts5=has_fts5)
+
+
+def steps_beyond(
+    version: int, found: list[tuple[int, str]], steps: tuple[Migration, ...]
+) -> tuple[Migration, ...]:
+    """Return the steps that a database at a version lacks, given the numbers and digests of its ledger.
+
+    Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
+    """
+    if version > steps[-1].number:
         raise StoreUpgraded(
-            f"the database has schema {version}, this clawguard knows {len(steps)}", hint="upgrade clawguard"
+            f"the database has schema {version}, this clawguard knows {steps[-1].number}",
+            hint="upgrade clawguard",
         )
-    if version:
-        _check_ledger(connection.execute(ledger.list).fetchall(), steps[:version])
-    if version < len(steps):
-        _apply(connection, steps[version:], ledger=ledger, now=now, has_fts5=has_fts5)
-
-
-def _check_ledger(found: list[tuple[int, str]], applied: tuple[Migration, ...]) -> None:
-    if found != [(step.number, step.digest) for step in applied]:
+    if found != [(step.number, step.digest) for step in steps if step.number <= version]:
         raise ConfigError(
             "the database's ledger of migrations does not fit this clawguard",
             hint="open it with the version that made it, or restore a backup",
         )
+    return tuple(step for step in steps if step.number > version)
 
 
 def _apply(

@@ -37,7 +37,7 @@ from clawguard.store.files import (
 from clawguard.store.gate import Gate
 from clawguard.store.marks import Marker
 from clawguard.store.migrate import Ledger, current_version, migrate, migrations_of
-from clawguard.store.readers import ReaderPool
+from clawguard.store.pool import Pool
 from clawguard.store.transaction import CHECKPOINT_EVERY, SQLiteTransaction
 from clawguard.store.writer_queue import WriterQueue
 
@@ -50,6 +50,8 @@ _READERS = 16
 
 class SQLiteStore:
     """Keep rows in one SQLite file that any number of threads and processes share."""
+
+    reads_wait = False
 
     def __init__(
         self,
@@ -178,8 +180,8 @@ class SQLiteStore:
         self._marker: Marker
         self._synchronous = -1
         self._gate = Gate(self._queue.is_held_here)
-        self._readers = ReaderPool(self._open_reader, limit=_READERS)
-        self._validators = ReaderPool(self._open_reader, limit=_READERS)
+        self._readers = Pool(self._open_reader, limit=_READERS)
+        self._validators = Pool(self._open_reader, limit=_READERS)
 
     def _arrive(self, transaction: SQLiteTransaction) -> None:
         """Take the lock for a transaction and pass the gate.

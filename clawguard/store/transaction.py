@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import sys
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from clawguard.errors import StoreUnavailable
 from clawguard.store import Row
+from clawguard.store.blocks import entered_block, is_running
 from clawguard.store.connections import is_io_error, translate
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SQLiteTransaction:
     def __enter__(self) -> SQLiteTransaction:
         store = self._store
         store._check_not_in_a_write()
-        self._block = id(_block_of(sys._getframe(1)))
+        self._block = entered_block()
         try:
             store._arrive(self)
             store._check_open()
@@ -87,14 +87,8 @@ class SQLiteTransaction:
             self._checkpoint_apart()
 
     def is_left(self) -> bool:
-        """Tell whether the function with the block is over: it is not among those that are running.
-
-        Known by its frame's id: to hold the frame would keep the transaction alive itself.
-        """
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and id(frame) != self._block:
-            frame = frame.f_back
-        return frame is None
+        """Tell whether the function with the block is over."""
+        return not is_running(self._block)
 
     def _begin(self) -> None:
         level = 2 if self._durable else 1  # FULL or NORMAL; it cannot change inside a transaction
@@ -197,10 +191,3 @@ class SQLiteTransaction:
             _logger.exception("a checkpoint failed; the next commit tries again")
         finally:
             self._let_go()
-
-
-def _block_of(frame: FrameType | None) -> FrameType | None:
-    """Return the frame of the `with` block: those of `__enter__` methods stand in between."""
-    while frame is not None and frame.f_code.co_name == "__enter__":
-        frame = frame.f_back
-    return frame

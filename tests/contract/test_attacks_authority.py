@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,17 +130,16 @@ ENDS: dict[str, Callable[[SessionManager, IssuedSession], object]] = {
 
 @pytest.mark.parametrize("cause", ENDS)
 def test_attack_71_what_has_ended_stays_ended_over_a_restart(
-    tmp_path: Path, clock: FakeClock, cause: str
+    database: str, clock: FakeClock, cause: str
 ) -> None:
-    path = tmp_path / "db" / "clawguard.db"
-    with open_manager(path, clock=clock) as manager:
+    with open_manager(database, clock=clock) as manager:
         made = manager.create("a", scopes="x", refreshable=True)
         child = manager.delegate(made, "b", scopes="x", refreshable=True)
         ENDS[cause](manager, made)
         ended = [manager.get_session(each) for each in (made, child)]
         told = manager.events.read(types="session.expired")
     assert (ended[0].cause, ended[1].cause) == (cause, "parent")
-    with open_manager(path, clock=clock) as again:
+    with open_manager(database, clock=clock) as again:
         again.agents.enable("a")
         for each in (made, child):
             calls: list[Callable[[], object]] = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,8 @@ from clawguard import Event, InsufficientScope, SessionManager, StoreUnavailable
 from tests.openers import open_manager
 
 
-def test_the_failures_of_the_last_receivers_are_in_the_log(tmp_path: Path) -> None:
-    path = tmp_path / "db" / "clawguard.db"
-    with open_manager(path, dispatch="thread") as manager:
+def test_the_failures_of_the_last_receivers_are_in_the_log(database: str) -> None:
+    with open_manager(database, dispatch="thread") as manager:
 
         @manager.on("session.created")
         def fail(event: Event) -> None:
@@ -23,7 +21,7 @@ def test_the_failures_of_the_last_receivers_are_in_the_log(tmp_path: Path) -> No
             raise ValueError
 
         manager.create("a", scopes="x")
-    with open_manager(path) as again:
+    with open_manager(database) as again:
         assert [each.type for each in again.events.read()] == ["session.created", "subscriber.failed"]
 
 

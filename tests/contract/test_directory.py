@@ -191,10 +191,9 @@ def test_purge_takes_whole_old_trees_and_is_an_event(manager: SessionManager, cl
     assert manager.events.verify()
 
 
-def test_two_purges_at_once_count_each_tombstone_once(tmp_path: Any) -> None:
-    path = tmp_path / "data" / "clawguard.db"
+def test_two_purges_at_once_count_each_tombstone_once(database: str) -> None:
     clock = FakeClock()
-    with open_manager(path, clock=clock) as one, open_manager(path, clock=clock) as other:
+    with open_manager(database, clock=clock) as one, open_manager(database, clock=clock) as other:
         for _ in range(20):
             one.end(one.create("a", scopes="x"))
         clock.advance(10)

@@ -6,7 +6,6 @@ import copy
 import pickle
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -284,18 +283,15 @@ def test_a_repeated_request_has_a_refresh_token_that_works(manager: SessionManag
     redeem(manager, found)
 
 
-def test_a_purge_takes_the_family_along(tmp_path: Path, clock: FakeClock) -> None:
-    path = tmp_path / "db" / "clawguard.db"
-    with open_manager(path, clock=clock) as manager:
+def test_a_purge_takes_the_family_along(database: str, clock: FakeClock) -> None:
+    with open_manager(database, clock=clock) as manager:
         made, kept = family(manager), family(manager)
         redeem(manager, made)
         manager.revoke(made)
         clock.advance(10)
         manager.sessions.purge(5)
-        with raw(path) as database:
-            assert database.execute("SELECT DISTINCT session_id FROM refresh_tokens").fetchall() == [
-                (kept.id,)
-            ]
+        with raw(database) as inside:
+            assert inside.execute("SELECT DISTINCT session_id FROM refresh_tokens").fetchall() == [(kept.id,)]
         with pytest.raises(InvalidToken):
             redeem(manager, made)
 
@@ -323,22 +319,20 @@ def test_refreshable_is_true_or_false(manager: SessionManager, given: dict[str, 
         manager.create("a", scopes="x", **given)
 
 
-def test_an_altered_seal_is_refused(tmp_path: Path, clock: FakeClock) -> None:
-    path = tmp_path / "db" / "clawguard.db"
-    with open_manager(path, clock=clock) as manager:
+def test_an_altered_seal_is_refused(database: str, clock: FakeClock) -> None:
+    with open_manager(database, clock=clock) as manager:
         made = family(manager)
         redeem(manager, made)
-        with raw(path) as database:
-            database.execute("UPDATE refresh_tokens SET sealed = zeroblob(60) WHERE sealed IS NOT NULL")
+        with raw(database) as inside:
+            inside.execute("UPDATE refresh_tokens SET sealed = ? WHERE sealed IS NOT NULL", (bytes(60),))
         with pytest.raises(InvalidToken):
             redeem(manager, made)
 
 
 def test_a_repeat_within_the_grace_that_meets_the_successors_redeem_gets_nothing_newer(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    database: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "db" / "clawguard.db"
-    with open_manager(path, clock=clock) as thief, open_manager(path, clock=clock) as holder:
+    with open_manager(database, clock=clock) as thief, open_manager(database, clock=clock) as holder:
         made = family(holder)
         second = redeem(holder, made)
         unseal = RefreshToken.unseal
@@ -369,11 +363,10 @@ def test_a_repeated_request_asks_for_the_same(manager: SessionManager) -> None:
             manager.create("a", scopes="x", request_id="one", **more)  # type: ignore[arg-type]
 
 
-def test_each_process_keeps_to_the_grace_that_was_given(tmp_path: Path, clock: FakeClock) -> None:
-    path = tmp_path / "db" / "clawguard.db"
+def test_each_process_keeps_to_the_grace_that_was_given(database: str, clock: FakeClock) -> None:
     with (
-        open_manager(path, clock=clock, refresh_grace=60) as patient,
-        open_manager(path, clock=clock, refresh_grace=0) as strict,
+        open_manager(database, clock=clock, refresh_grace=60) as patient,
+        open_manager(database, clock=clock, refresh_grace=0) as strict,
     ):
         made = family(patient)
         first = redeem(patient, made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -496,8 +495,8 @@ def test_purging_a_tombstone_removes_what_was_said_in_it(
     assert not manager.history.exists(session)
     assert texts(manager, kept) == ["still here"]
     if url != ":memory:":
-        assert rows(Path(url), "SELECT count(*) FROM entries") == [(1,)]
-        assert rows(Path(url), "SELECT count(*) FROM entry_words") == [(1,)]
+        assert rows(url, "SELECT count(*) FROM entries") == [(1,)]
+        assert rows(url, "SELECT count(*) FROM entry_words") == [(1,)]
 
 
 def test_a_purge_removes_so_many_entries_at_once_and_no_more(

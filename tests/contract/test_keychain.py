@@ -181,10 +181,9 @@ def test_an_emergency_that_the_store_cuts_short_has_happened_all_the_same(
 
 
 def test_below_a_compromised_key_nothing_is_valid_before_its_ends_are_recorded_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "data" / "a.db"
-    with open_manager(path) as manager, open_manager(path) as other:
+    with open_manager(database) as manager, open_manager(database) as other:
         root = manager.create("a", scopes="x")
         child = manager.delegate(root, "b", scopes="x")
         free = manager.delegate(manager.create("c", scopes="x"), "d", scopes="x")

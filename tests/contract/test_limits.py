@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,9 +116,9 @@ def test_a_session_that_handed_all_its_uses_on_is_of_no_use_itself(manager: Sess
     manager.validate(child.token)
 
 
-def test_uses_are_counted_in_every_process(tmp_path: Path) -> None:
-    path, clock = tmp_path / "db" / "clawguard.db", FakeClock()
-    with open_manager(path, clock=clock) as manager, Verifier.open(path, clock=clock) as verifier:
+def test_uses_are_counted_in_every_process(database: str) -> None:
+    clock = FakeClock()
+    with open_manager(database, clock=clock) as manager, Verifier.open(database, clock=clock) as verifier:
         made = manager.create("a", scopes="x", max_uses=4)
         for place in (manager, verifier, verifier, manager):
             place.validate(made.token)  # type: ignore[attr-defined]
@@ -142,10 +141,9 @@ def test_max_uses_is_a_number_of_at_least_one(manager: SessionManager, max_uses:
 
 
 @pytest.fixture
-def capped(tmp_path: Path, clock: FakeClock) -> Any:
+def capped(database: str, clock: FakeClock) -> Any:
     def open_capped(at_limit: str = "deny", most: int = 2) -> SessionManager:
-        path = tmp_path / "db" / "clawguard.db"
-        return open_manager(path, clock=clock, max_sessions_per_agent=most, at_limit=at_limit)
+        return open_manager(database, clock=clock, max_sessions_per_agent=most, at_limit=at_limit)
 
     return open_capped
 

@@ -105,7 +105,7 @@ def test_what_is_no_token_is_told_what_one_is(manager: SessionManager, text: str
 
 
 @pytest.mark.parametrize(
-    "url", ["sqlite://a.db", "sqlite:a.db", "file:a.db", "sqlite:///a.db?mode=ro", "postgresql://x"]
+    "url", ["sqlite://a.db", "sqlite:a.db", "file:a.db", "sqlite:///a.db?mode=ro", "mysql://x"]
 )
 def test_a_url_that_is_not_supported_makes_no_file(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -236,6 +236,6 @@ def test_an_older_generation_is_superseded_and_told_so(manager: SessionManager) 
 
 def test_a_url_with_a_password_is_not_repeated() -> None:
     with pytest.raises(InvalidArgument) as caught:
-        SessionManager.open("postgresql://admin:hunter2@db/x")
-    assert "postgresql" in str(caught.value)
+        SessionManager.open("mysql://admin:hunter2@db/x")
+    assert "mysql" in str(caught.value)
     assert "hunter2" not in str(caught.value)

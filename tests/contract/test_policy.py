@@ -24,7 +24,8 @@ from clawguard.errors import ConfigError, PolicyDenied
 from clawguard.guard import load_policy
 from clawguard.scopes import ScopeSet
 from tests.clocks import FakeClock
-from tests.openers import open_manager, raw
+from tests.contract.conftest import on_a_file
+from tests.openers import KEK, open_manager, raw
 
 CEILINGS: dict[str, Any] = {
     "roles": {
@@ -50,14 +51,9 @@ RULES: dict[str, Any] = {
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "db" / "clawguard.db"
-
-
-@pytest.fixture
-def managers(path: Path, clock: FakeClock) -> Iterator[tuple[SessionManager, SessionManager]]:
+def managers(database: str, clock: FakeClock) -> Iterator[tuple[SessionManager, SessionManager]]:
     """Return the managers of two processes."""
-    with open_manager(path, clock=clock) as one, open_manager(path, clock=clock) as other:
+    with open_manager(database, clock=clock) as one, open_manager(database, clock=clock) as other:
         yield one, other
 
 
@@ -101,13 +97,13 @@ def test_attack_82_a_child_has_its_parents_role_but_for_a_step_that_the_policy_n
 
 
 def test_a_change_is_in_force_everywhere_from_the_next_validate_on(
-    managers: tuple[SessionManager, SessionManager], path: Path, clock: FakeClock
+    managers: tuple[SessionManager, SessionManager], database: str, clock: FakeClock
 ) -> None:
     one, other = managers
     one.reload_policy(CEILINGS)
     parent = one.create("a", scopes="docs:* tasks:run", role="coordinator")
     child = one.delegate(parent, "b", scopes="docs:* tasks:run")
-    with Verifier.open(path, clock=clock) as verifier:
+    with Verifier.open(database, clock=clock) as verifier:
         places: tuple[SessionManager | Verifier, ...] = (one, other, verifier)
         for place in places:
             for token in (parent.token, child.token, child.token):
@@ -229,10 +225,10 @@ def test_each_change_is_an_event_and_the_same_policy_none(manager: SessionManage
     ]
 
 
-def test_a_file_is_read_again_and_a_fault_in_it_changes_nothing(tmp_path: Path, path: Path) -> None:
+def test_a_file_is_read_again_and_a_fault_in_it_changes_nothing(tmp_path: Path, database: str) -> None:
     file = tmp_path / "policy.toml"
     file.write_text('[roles.reader]\nscopes = "docs:read"\n')
-    with open_manager(path, policy=file) as manager:
+    with open_manager(database, policy=file) as manager:
         first = manager.policy
         made = manager.create("a", scopes="docs:read", role="reader")
         file.write_text('[roles.reader]\nscopes = "docs read!"\n')
@@ -244,24 +240,26 @@ def test_a_file_is_read_again_and_a_fault_in_it_changes_nothing(tmp_path: Path, 
         assert manager.reload_policy() != first
         assert len(manager.validate(made.token).scopes) == 0
         assert len(manager.events.read(types="policy.changed")) == 2
-    with open_manager(path) as again:
+    with open_manager(database) as again:
         assert again.policy.roles.keys() == {"reader"}
         with pytest.raises(InvalidArgument, match="no file is known"):
             again.reload_policy()
 
 
-def test_a_fault_at_open_makes_nothing(path: Path) -> None:
+@on_a_file
+def test_a_fault_at_open_makes_nothing(database: str) -> None:
+    path = Path(database)
     with pytest.raises(ConfigError, match=r"roles\.a\.scope: "):
         open_manager(path, policy={"roles": {"a": {"scope": "x"}}})
     assert not path.parent.exists()
 
 
-def test_a_stored_policy_that_was_changed_lets_nobody_in(path: Path) -> None:
-    with open_manager(path, policy=CEILINGS) as manager:
+def test_a_stored_policy_that_was_changed_lets_nobody_in(database: str) -> None:
+    with open_manager(database, policy=CEILINGS) as manager:
         made = manager.create("a", scopes="docs:read", role="reader")
-        with raw(path) as database:
-            database.execute("UPDATE policies SET body = '{}'")
-            database.execute("UPDATE meta SET revision = revision + 1")
+        with raw(database) as inside:
+            inside.execute("UPDATE policies SET body = '{}'")
+            inside.execute("UPDATE meta SET revision = revision + 1")
         manager.keys._guard.replace(manager.keys._guard.ring, load_policy({}))
         with pytest.raises(StoreUnavailable, match="policy in force cannot be read"):
             manager.validate(made.token)
@@ -327,9 +325,9 @@ def test_authorize_takes_no_token(manager: SessionManager) -> None:
         manager.authorize(manager.create("a", scopes="docs:*").token, "docs:read")  # type: ignore[arg-type]
 
 
-def test_the_policy_is_awaited_too(path: Path) -> None:
+def test_the_policy_is_awaited_too(database: str) -> None:
     async def life() -> None:
-        async with AsyncSessionManager.open(path, policy=RULES) as manager:
+        async with AsyncSessionManager.open(database, policy=RULES, kek=KEK) as manager:
             context = await manager.validate((await manager.create("a", scopes="docs:*")).token)
             assert await manager.authorize(context, "docs:read")
             assert (await manager.reload_policy({})).is_empty

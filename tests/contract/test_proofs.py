@@ -28,6 +28,7 @@ from clawguard.errors import ClockError, InvalidProof
 from clawguard.guard import CertificateProof, DPoPProof, ProofKey
 from tests.certificates import certificate
 from tests.clocks import FakeClock
+from tests.contract.conftest import on_a_file
 from tests.openers import open_manager, rows
 
 URL = "https://api.example.com/mail"
@@ -210,10 +211,10 @@ def test_a_session_that_ended_while_its_proof_waited_is_refused(
 
 
 def test_a_clock_that_was_ahead_does_not_make_used_proofs_new(
-    tmp_path: Path, key: ProofKey, clock: FakeClock
+    database: str, key: ProofKey, clock: FakeClock
 ) -> None:
-    path, ahead = tmp_path / "clawguard.db", FakeClock(clock.at)
-    with open_manager(path, clock=clock) as manager, open_manager(path, clock=ahead) as hasty:
+    ahead = FakeClock(clock.at)
+    with open_manager(database, clock=clock) as manager, open_manager(database, clock=ahead) as hasty:
         bound = manager.create("a", scopes="x", cnf=key.cnf)
         proof = shown(key, bound.token)
         manager.validate(bound.token, proof=proof)
@@ -223,13 +224,12 @@ def test_a_clock_that_was_ahead_does_not_make_used_proofs_new(
             manager.validate(bound.token, proof=proof)
 
 
-def test_a_verifier_forgets_proofs_too(tmp_path: Path, key: ProofKey, clock: FakeClock) -> None:
-    path = tmp_path / "clawguard.db"
-    with open_manager(path, clock=clock) as manager, Verifier.open(path, clock=clock) as verifier:
+def test_a_verifier_forgets_proofs_too(database: str, key: ProofKey, clock: FakeClock) -> None:
+    with open_manager(database, clock=clock) as manager, Verifier.open(database, clock=clock) as verifier:
         bound = manager.create("a", scopes="x", cnf=key.cnf)
         verifier.validate(bound.token, proof=shown(key, bound.token))
         clock.advance(66)
-        while rows(path, "SELECT * FROM proof_ids"):
+        while rows(database, "SELECT * FROM proof_ids"):
             verifier._sweeper.kick()
             time.sleep(0.01)
 
@@ -389,13 +389,12 @@ def test_what_binds_to_nothing_is_refused_and_changes_nothing(manager: SessionMa
 
 
 def test_a_row_whose_binding_was_taken_away_is_refused(
-    tmp_path: Path, key: ProofKey, clock: FakeClock
+    database: str, key: ProofKey, clock: FakeClock
 ) -> None:
-    path = tmp_path / "clawguard.db"
-    with open_manager(path, clock=clock) as manager:
+    with open_manager(database, clock=clock) as manager:
         bound = manager.create("a", scopes="x", cnf=key.cnf)
         plain = manager.create("a", scopes="x")
-    with open_manager(path, clock=clock) as manager:  # nothing is remembered
+    with open_manager(database, clock=clock) as manager:  # nothing is remembered
         with manager._store.transaction(durable=True) as tx:
             tx._connection.execute("UPDATE sessions SET cnf = NULL WHERE cnf IS NOT NULL")  # type: ignore[attr-defined]
         for proof in (None, shown(key, bound.token)):
@@ -404,8 +403,8 @@ def test_a_row_whose_binding_was_taken_away_is_refused(
         assert manager.validate(plain.token)
 
 
-def _show(path: Path, token: str, text: str, answer: Any) -> None:
-    with SessionManager.open(path, kek=bytes(range(32)), sweep_every=None) as manager:
+def _show(database: str, token: str, text: str, answer: Any) -> None:
+    with SessionManager.open(database, kek=bytes(range(32)), sweep_every=None) as manager:
         try:
             manager.validate(token, proof=DPoPProof(text, method="GET", url=URL))
         except InvalidProof:
@@ -414,25 +413,26 @@ def _show(path: Path, token: str, text: str, answer: Any) -> None:
             answer.put("taken")
 
 
-def test_attack_59_one_proof_in_eight_processes_at_once(tmp_path: Path) -> None:
-    path, key = tmp_path / "clawguard.db", ProofKey.generate()
-    with SessionManager.open(path, kek=bytes(range(32)), sweep_every=None) as manager:
+def test_attack_59_one_proof_in_eight_processes_at_once(database: str) -> None:
+    key = ProofKey.generate()
+    with SessionManager.open(database, kek=bytes(range(32)), sweep_every=None) as manager:
         token = manager.create("a", scopes="x", cnf=key.cnf).token
     text = key.proof(method="GET", url=URL, token=token)
     context = multiprocessing.get_context("spawn")
     answer = context.Queue()
-    processes = [context.Process(target=_show, args=(path, token, text, answer)) for _ in range(8)]
+    processes = [context.Process(target=_show, args=(database, token, text, answer)) for _ in range(8)]
     for process in processes:
         process.start()
     verdicts = sorted(answer.get(timeout=60) for _ in processes)
     for process in processes:
         process.join(60)
     assert verdicts == ["refused"] * 7 + ["taken"]
-    assert len(rows(path, "SELECT digest FROM proof_ids")) == 1
+    assert len(rows(database, "SELECT digest FROM proof_ids")) == 1
 
 
-def test_nothing_of_a_proof_is_written(tmp_path: Path, key: ProofKey, clock: FakeClock) -> None:
-    path = tmp_path / "clawguard.db"
+@on_a_file
+def test_nothing_of_a_proof_is_written(database: str, key: ProofKey, clock: FakeClock) -> None:
+    path = Path(database)
     with open_manager(path, clock=clock) as manager:
         bound = manager.create("a", scopes="x", cnf=key.cnf)
         text = key.proof(method="GET", url=URL, token=bound.token)

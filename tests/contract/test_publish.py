@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
@@ -296,12 +295,11 @@ def test_a_type_is_registered_once_with_one_payload_and_one_signal(publisher: Se
 
 
 def test_other_processes_hear_a_type_that_they_register_and_all_of_them_by_a_star(
-    tmp_path: Path, clock: FakeClock
+    database: str, clock: FakeClock
 ) -> None:
-    path = tmp_path / "data" / "clawguard.db"
     starred: list[Event] = []
     heard: list[Event] = []
-    with open_manager(str(path), clock=clock) as manager, Verifier.open(path, clock=clock) as verifier:
+    with open_manager(database, clock=clock) as manager, Verifier.open(database, clock=clock) as verifier:
         manager.events.register("memory.added", Added)
         verifier.on("*", starred.append, durable="all", after=0)
         with pytest.raises(InvalidArgument, match=r"fits no type.*register"):
@@ -316,11 +314,10 @@ def test_other_processes_hear_a_type_that_they_register_and_all_of_them_by_a_sta
     assert Added.model_validate(heard[0].data) == Added(text="noon")
 
 
-def test_a_pattern_hears_what_is_registered_elsewhere_or_later(tmp_path: Path, clock: FakeClock) -> None:
-    path = tmp_path / "data" / "clawguard.db"
+def test_a_pattern_hears_what_is_registered_elsewhere_or_later(database: str, clock: FakeClock) -> None:
     every: list[Event] = []
     heard: list[Event] = []
-    with open_manager(str(path), clock=clock) as newer, Verifier.open(path, clock=clock) as older:
+    with open_manager(database, clock=clock) as newer, Verifier.open(database, clock=clock) as older:
         newer.events.register("memory.added")
         newer.events.register("memory.removed")
         older.events.register("memory.added")

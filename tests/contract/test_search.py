@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawguard import InvalidArgument, Session, SessionManager, SessionNotFound, StoreUnavailable
 from clawguard.history.messages import SessionQuery
 from tests.clocks import FakeClock
+from tests.contract.conftest import on_a_file
 from tests.openers import open_manager, raw, rows
+from tests.schemas import schema
 
 SYNTAX = st.sampled_from(
     [
@@ -39,6 +42,16 @@ SYNTAX = st.sampled_from(
         "\ud800",
     ]
 )
+SPOIL = {
+    "sqlite": (
+        "DELETE FROM entry_words WHERE rowid % 2",
+        "INSERT INTO entry_words (rowid, words, tools) VALUES (99999, 'ghost', '')",
+    ),
+    "postgresql": (
+        "DELETE FROM entry_words WHERE entry_id % 2 = 1",
+        "INSERT INTO entry_words SELECT 99999, 0, 'ghost', '', to_tsvector('simple', 'ghost')",
+    ),
+}
 ANY_TEXT = st.text() | st.lists(SYNTAX | st.text(max_size=3), max_size=12).map("".join)
 
 
@@ -47,10 +60,11 @@ def session(manager: SessionManager) -> Session:
     return manager.create("planner", scopes="x", channel_id="telegram")
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[SessionManager]:
-    with open_manager() as manager:
-        yield manager
+@pytest.fixture(scope="module", params=[":memory:", "postgres"])
+def shared(request: pytest.FixtureRequest) -> Iterator[SessionManager]:
+    with ExitStack() as stack:
+        url = stack.enter_context(schema()) if request.param == "postgres" else request.param
+        yield stack.enter_context(open_manager(url))
 
 
 def say(manager: SessionManager, session: Any, *texts: str) -> None:
@@ -62,6 +76,7 @@ def found(manager: SessionManager, keyword: str, **narrowed: Any) -> list[int]:
     return sorted(hit.seq for hit in manager.history.search(keyword, **narrowed))
 
 
+@settings(deadline=None)
 @given(keyword=ANY_TEXT, said=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_any_text_is_a_valid_search_of_any_text(shared: SessionManager, keyword: str, said: str) -> None:
     session = shared.create("agent", scopes="x")
@@ -71,6 +86,7 @@ def test_any_text_is_a_valid_search_of_any_text(shared: SessionManager, keyword:
     shared.history.delete(session)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "Nd"], max_codepoint=0x2FF), min_size=1, max_size=12))
 def test_every_word_that_was_said_is_found_and_so_is_its_beginning(shared: SessionManager, word: str) -> None:
     session = shared.create("agent", scopes="x")
@@ -193,24 +209,22 @@ def test_what_is_no_longer_there_is_not_found(manager: SessionManager, session: 
 
 
 @pytest.mark.parametrize("verb", ["clear", "delete"])
-def test_what_is_removed_leaves_no_row_behind(tmp_path: Path, verb: str) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path) as manager:
+def test_what_is_removed_leaves_no_row_behind(database: str, verb: str) -> None:
+    with open_manager(database) as manager:
         session = manager.create("a", scopes="x")
         say(manager, session, "alpha", "beta")
         getattr(manager.history, verb)(session)
     for table in ("entries", "entry_words", "import_receipts"):
-        assert rows(path, f"SELECT count(*) FROM {table}") == [(0,)]
+        assert rows(database, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
-def test_the_index_is_made_anew_from_the_entries(tmp_path: Path, clock: FakeClock) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path, clock=clock) as manager:
+def test_the_index_is_made_anew_from_the_entries(database: str, clock: FakeClock) -> None:
+    with open_manager(database, clock=clock) as manager:
         session = manager.create("a", scopes="x")
         say(manager, session, *(f"common word{number}" for number in range(1_100)))
-        with raw(path) as database:
-            database.execute("DELETE FROM entry_words WHERE rowid % 2")
-            database.execute("INSERT INTO entry_words (rowid, words, tools) VALUES (99999, 'ghost', '')")
+        with raw(database) as inside:
+            for statement in SPOIL["postgresql" if "://" in database else "sqlite"]:
+                inside.execute(statement)
         heard: list[int] = []
         assert manager.history.compact(progress=heard.append) == 1_100
         assert heard == sorted(heard)
@@ -218,18 +232,18 @@ def test_the_index_is_made_anew_from_the_entries(tmp_path: Path, clock: FakeCloc
         assert found(manager, "word7") == [8]
         assert len(manager.history.search("common", limit=1_000)) == 1_000
         assert manager.history.search("ghost") == ()
-    assert rows(path, "SELECT count(*) FROM entry_words") == [(1_100,)]
-    with raw(path) as database:
-        database.execute("INSERT INTO entry_words (entry_words) VALUES ('integrity-check')")
+    assert rows(database, "SELECT count(*) FROM entry_words") == [(1_100,)]
+    if "://" not in database:
+        with raw(database) as inside:
+            inside.execute("INSERT INTO entry_words (entry_words) VALUES ('integrity-check')")
 
 
-def test_what_others_append_is_found_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path) as here, open_manager(path) as elsewhere:
+def test_what_others_append_is_found_at_once(database: str) -> None:
+    with open_manager(database) as here, open_manager(database) as elsewhere:
         session = elsewhere.create("a", scopes="x")
         say(elsewhere, session, *(f"common word{number}" for number in range(1_100)))
         assert found(here, "word1099") == [1_100]
-        assert rows(path, "SELECT until, (SELECT count(*) FROM entry_words) FROM entry_index") == [
+        assert rows(database, "SELECT until, (SELECT count(*) FROM entry_words) FROM entry_index") == [
             (1_100, 1_100)
         ]
         elsewhere.history.remove_last(session)
@@ -240,10 +254,9 @@ def test_what_others_append_is_found_at_once(tmp_path: Path) -> None:
 
 
 def test_a_search_does_not_wait_for_what_is_removed_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path) as here, open_manager(path) as elsewhere:
+    with open_manager(database) as here, open_manager(database) as elsewhere:
         session = elsewhere.create("a", scopes="x")
         say(elsewhere, session, "kept", "removed")
         store = here.history._store
@@ -259,17 +272,16 @@ def test_a_search_does_not_wait_for_what_is_removed_meanwhile(
         assert found(here, "kept removed") == [1]
 
 
-def test_sweeping_brings_the_index_up_to_the_entries(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path) as manager:
+def test_sweeping_brings_the_index_up_to_the_entries(database: str) -> None:
+    with open_manager(database) as manager:
         session = manager.create("a", scopes="x")
         say(manager, session, "needle")
         manager.history.update_last(session, {"role": "user", "content": "streamed"})
-        assert rows(path, "SELECT words FROM entry_words") == []
+        assert rows(database, "SELECT words FROM entry_words") == []
         manager.prune_expired()
-        assert rows(path, "SELECT words FROM entry_words") == [("streamed",)]
+        assert rows(database, "SELECT words FROM entry_words") == [("streamed",)]
         manager.prune_expired()
-        assert rows(path, "SELECT count(*) FROM entry_words") == [(1,)]
+        assert rows(database, "SELECT count(*) FROM entry_words") == [(1,)]
 
 
 def test_long_entries_are_found_by_their_beginning_and_are_few_at_a_time(
@@ -289,8 +301,9 @@ def test_long_entries_are_found_by_their_beginning_and_are_few_at_a_time(
         assert heard == [1, 2, 3, 4]
 
 
-def test_compacting_leaves_no_trace_of_what_was_removed(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "clawguard.db"
+@on_a_file
+def test_compacting_leaves_no_trace_of_what_was_removed(database: str) -> None:
+    path = Path(database)
     with open_manager(path) as manager:
         session, kept = manager.create("a", scopes="x"), manager.create("b", scopes="x")
         say(manager, session, *(f"confidential{number}" for number in range(200)))
@@ -302,12 +315,11 @@ def test_compacting_leaves_no_trace_of_what_was_removed(tmp_path: Path) -> None:
     assert not [each for each in held if b"confidential" in each.read_bytes()]
 
 
-def test_an_index_that_cannot_be_read_is_an_error_and_no_empty_answer(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "clawguard.db"
-    with open_manager(path) as manager:
+def test_an_index_that_cannot_be_read_is_an_error_and_no_empty_answer(database: str) -> None:
+    with open_manager(database) as manager:
         say(manager, manager.create("a", scopes="x"), "needle")
-        with raw(path) as database:
-            database.execute("DROP TABLE entry_words")
+        with raw(database) as inside:
+            inside.execute("DROP TABLE entry_words")
         with pytest.raises(StoreUnavailable):
             manager.history.search("needle")
 

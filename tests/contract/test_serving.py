@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +20,13 @@ from tests.subscribing import PATIENCE, ids, made, position, until
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "clawguard.db"
-
-
-@pytest.fixture
-def real(path: Path) -> Iterator[SessionManager]:
+def real(database: str) -> Iterator[SessionManager]:
     """A manager by the machine's own clock: retries wait for it."""
-    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as manager:
         yield manager
 
 
-def test_what_takes_longer_than_the_lease_goes_on_all_the_same(path: Path) -> None:
+def test_what_takes_longer_than_the_lease_goes_on_all_the_same(database: str) -> None:
     heard: list[tuple[str, int]] = []
 
     def slow(who: str) -> Callable[[Event], None]:
@@ -45,8 +39,8 @@ def test_what_takes_longer_than_the_lease_goes_on_all_the_same(path: Path) -> No
         return take
 
     with (
-        SessionManager.open(path, kek=KEK, sweep_every=None) as one,
-        SessionManager.open(path, kek=KEK, sweep_every=None) as other,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as one,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as other,
     ):
         made(one, 3)
         for name, each in (("one", one), ("other", other)):
@@ -56,11 +50,11 @@ def test_what_takes_longer_than_the_lease_goes_on_all_the_same(path: Path) -> No
     assert list(dict.fromkeys(seq for _, seq in heard)) == [1, 2, 3]
 
 
-def test_a_name_made_anew_begins_anew(path: Path) -> None:
+def test_a_name_made_anew_begins_anew(database: str) -> None:
     heard: list[Event] = []
     with (
-        SessionManager.open(path, kek=KEK, sweep_every=None) as one,
-        SessionManager.open(path, kek=KEK, sweep_every=None) as other,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as one,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as other,
     ):
         one.on("session.created", heard.append, durable="siem", after=0)
         expected = made(one, 5)
@@ -78,12 +72,12 @@ def test_a_name_made_anew_begins_anew(path: Path) -> None:
         assert ids(heard) == expected * 2
 
 
-def test_who_asks_for_other_events_under_a_name_serves_it(path: Path) -> None:
+def test_who_asks_for_other_events_under_a_name_serves_it(database: str) -> None:
     narrow: list[Event] = []
     wide: list[Event] = []
     with (
-        SessionManager.open(path, kek=KEK, sweep_every=None) as one,
-        SessionManager.open(path, kek=KEK, sweep_every=None) as other,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as one,
+        SessionManager.open(database, kek=KEK, sweep_every=None) as other,
     ):
         one.on("session.created", narrow.append, durable="siem")
         other.on("session.*", wide.append, durable="siem")
@@ -153,7 +147,7 @@ def test_an_async_receiver_that_exits_is_a_failing_one(real: SessionManager) -> 
     until(lambda: len(real.subscribers.parked("siem")) == 2)
 
 
-def test_an_async_receiver_outlives_the_openers_loop(path: Path) -> None:
+def test_an_async_receiver_outlives_the_openers_loop(database: str) -> None:
     heard: list[Event] = []
     begun = threading.Event()
 
@@ -164,7 +158,7 @@ def test_an_async_receiver_outlives_the_openers_loop(path: Path) -> None:
         heard.append(event)
 
     async def opened() -> SessionManager:
-        manager = SessionManager.open(path, kek=KEK, sweep_every=None)
+        manager = SessionManager.open(database, kek=KEK, sweep_every=None)
         manager.on("session.created", take, durable="siem", tries=1)
         made(manager, 2)
         await asyncio.to_thread(begun.wait, PATIENCE)
@@ -178,21 +172,21 @@ def test_an_async_receiver_outlives_the_openers_loop(path: Path) -> None:
         manager.close()
 
 
-def test_a_close_in_the_middle_of_a_call_is_no_failure(path: Path) -> None:
+def test_a_close_in_the_middle_of_a_call_is_no_failure(database: str) -> None:
     begun = threading.Event()
 
     async def long(event: Event) -> None:
         begun.set()
         await asyncio.sleep(PATIENCE)
 
-    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as manager:
         manager.on("session.created", long, durable="siem", tries=1)
         expected = made(manager, 1)
         assert begun.wait(PATIENCE)
         server = manager._parts.servers._servers["siem"]
     until(lambda: server is not None and server.is_over)
     heard: list[Event] = []
-    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as manager:
         assert manager.subscribers.parked("siem") == ()
         manager.on("session.created", heard.append, durable="siem", tries=1)
         until(lambda: heard)
@@ -210,9 +204,9 @@ def test_a_closed_log_is_served_no_more(manager: SessionManager) -> None:
         manager.on("*", print, durable="other")
 
 
-def test_a_clock_that_was_ahead_keeps_nobody_waiting(path: Path, clock: FakeClock) -> None:
+def test_a_clock_that_was_ahead_keeps_nobody_waiting(database: str, clock: FakeClock) -> None:
     hasty = FakeClock(clock.at)
-    with open_manager(path, clock=clock) as manager, open_manager(path, clock=hasty) as ahead:
+    with open_manager(database, clock=clock) as manager, open_manager(database, clock=hasty) as ahead:
         made(manager, 1)
         cursor = ahead.subscribers.cursor("poller", after=0)
         hasty.advance(86_400)
@@ -223,11 +217,11 @@ def test_a_clock_that_was_ahead_keeps_nobody_waiting(path: Path, clock: FakeCloc
         other.move(event)
 
 
-def test_what_stands_before_an_unreadable_entry_is_given_out(path: Path) -> None:
+def test_what_stands_before_an_unreadable_entry_is_given_out(database: str) -> None:
     heard: list[Event] = []
-    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as manager:
         expected = made(manager, 5)
-        with raw(path) as connection:
+        with raw(database) as connection:
             connection.execute("UPDATE events SET body = '{' WHERE seq = 4")
         manager.on("session.created", heard.append, durable="siem", after=0)
         until(lambda: len(heard) == 3)
@@ -387,27 +381,27 @@ def test_an_error_that_cannot_be_described_is_one_all_the_same(real: SessionMana
     assert [(each.seq, each.tries) for each in real.subscribers.parked("siem")] == [(1, 1), (2, 2)]
 
 
-def lapses(path: Path) -> int:
-    return int(rows(path, "SELECT lapses FROM event_cursors")[0][0])
+def lapses(database: str) -> int:
+    return int(rows(database, "SELECT lapses FROM event_cursors")[0][0])
 
 
 @pytest.mark.parametrize("error", [ReceiverUnavailable("down"), RuntimeError("no")])
-def test_who_answers_has_not_lapsed(path: Path, clock: FakeClock, error: Exception) -> None:
+def test_who_answers_has_not_lapsed(database: str, clock: FakeClock, error: Exception) -> None:
     def take(event: Event) -> None:
         raise error
 
-    with open_manager(path, clock=clock) as manager:
+    with open_manager(database, clock=clock) as manager:
         made(manager, 1)
         manager.subscribers.cursor("siem", "session.created", after=0)
-        with raw(path) as database:
-            database.execute("UPDATE event_cursors SET lapses = 4")
+        with raw(database) as inside:
+            inside.execute("UPDATE event_cursors SET lapses = 4")
         manager.on("session.created", take, durable="siem")
-        until(lambda: lapses(path) == 0)
+        until(lambda: lapses(database) == 0)
 
 
-def test_who_leaves_a_call_has_not_lapsed(path: Path) -> None:
+def test_who_leaves_a_call_has_not_lapsed(database: str) -> None:
     go = threading.Event()
-    with SessionManager.open(path, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as manager:
         try:
             for turn in range(7):
                 begun = threading.Event()
@@ -421,7 +415,7 @@ def test_who_leaves_a_call_has_not_lapsed(path: Path) -> None:
                 assert begun.wait(PATIENCE)
                 manager._parts.servers._servers["siem"].join(0)  # type: ignore[union-attr]
                 manager.off(hang)
-            assert lapses(path) == 0
+            assert lapses(database) == 0
             assert manager.subscribers.parked("siem") == ()
         finally:
             go.set()

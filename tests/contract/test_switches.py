@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,11 +193,11 @@ def test_disable_names_the_bad_argument_and_changes_nothing(
 
 
 def test_a_session_created_while_its_agent_is_disabled_does_not_survive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever commits first: the create is refused, or its session ends with the others."""
-    path, clock = tmp_path / "db" / "clawguard.db", FakeClock()
-    with open_manager(path, clock=clock) as manager, open_manager(path, clock=clock) as rival:
+    clock = FakeClock()
+    with open_manager(database, clock=clock) as manager, open_manager(database, clock=clock) as rival:
         guard = manager._parts.guard
         issue = guard.issue
 

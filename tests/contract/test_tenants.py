@@ -6,7 +6,6 @@ import os
 import uuid
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,11 +147,10 @@ def test_a_workspace_hears_its_own_events(manager: SessionManager, theirs: Sessi
     assert manager.events.read(workspace_id="nobody") == []
 
 
-def test_an_entry_that_cannot_be_read_is_nobodys_to_pass_over(tmp_path: Path) -> None:
-    path = tmp_path / "clawguard.db"
-    with open_manager(path) as manager:
+def test_an_entry_that_cannot_be_read_is_nobodys_to_pass_over(database: str) -> None:
+    with open_manager(database) as manager:
         manager.create("a", scopes="x", workspace_id="theirs")
-        with raw(path) as connection:
+        with raw(database) as connection:
             connection.execute("UPDATE events SET body = '{' WHERE seq = 1")
         with pytest.raises(StoreUnavailable, match="entry 1"):
             manager.events.read(workspace_id="ours")

@@ -18,17 +18,13 @@ from clawguard import (
     current_session,
 )
 from tests.clocks import FakeClock
+from tests.contract.conftest import on_a_file
 from tests.openers import open_manager, raw
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "clawguard.db"
-
-
-def test_a_verifier_answers_as_the_manager_does(path: Path) -> None:
+def test_a_verifier_answers_as_the_manager_does(database: str) -> None:
     clock = FakeClock()
-    with open_manager(path, clock=clock) as manager, Verifier.open(path, clock=clock) as verifier:
+    with open_manager(database, clock=clock) as manager, Verifier.open(database, clock=clock) as verifier:
         made = manager.create("a", scopes="x", ttl=100)
         for _ in range(2):
             assert verifier.validate(made.token, require="x") == manager.validate(made.token)
@@ -53,8 +49,8 @@ def test_a_verifier_answers_as_the_manager_does(path: Path) -> None:
             verifier.validate(due.token)
 
 
-def test_a_verifier_follows_every_rotation(path: Path) -> None:
-    with open_manager(path) as manager, Verifier.open(path, clock=FakeClock()) as verifier:
+def test_a_verifier_follows_every_rotation(database: str) -> None:
+    with open_manager(database) as manager, Verifier.open(database, clock=FakeClock()) as verifier:
         first = manager.create("a", scopes="x")
         verifier.validate(first.token)
         manager.keys.rotate()
@@ -69,7 +65,9 @@ def test_a_verifier_follows_every_rotation(path: Path) -> None:
             verifier.validate(second.token)
 
 
-def test_a_verifier_needs_no_key_encryption_key(path: Path) -> None:
+@on_a_file
+def test_a_verifier_needs_no_key_encryption_key(database: str) -> None:
+    path = Path(database)
     with open_manager(path, kek=None) as manager:
         token = manager.create("a", scopes="x").token
         (path.parent / "clawguard.db-kek").unlink()
@@ -77,26 +75,26 @@ def test_a_verifier_needs_no_key_encryption_key(path: Path) -> None:
             verifier.validate(token)
 
 
-def test_a_verifier_reads_and_verifies_the_log(path: Path) -> None:
-    with open_manager(path) as manager, Verifier.open(path, clock=FakeClock()) as verifier:
+def test_a_verifier_reads_and_verifies_the_log(database: str) -> None:
+    with open_manager(database) as manager, Verifier.open(database, clock=FakeClock()) as verifier:
         manager.create("a", scopes="x")
         assert verifier.events.read() == manager.events.read()
         assert verifier.events.verify() == manager.events.verify()
 
 
-def test_what_a_verifier_denies_is_in_the_log_when_it_closes(path: Path) -> None:
-    with open_manager(path) as manager:
+def test_what_a_verifier_denies_is_in_the_log_when_it_closes(database: str) -> None:
+    with open_manager(database) as manager:
         token = manager.create("a", scopes="x").token
-        with Verifier.open(path, clock=FakeClock()) as verifier, pytest.raises(InsufficientScope):
+        with Verifier.open(database, clock=FakeClock()) as verifier, pytest.raises(InsufficientScope):
             verifier.validate(token, require="y")
         assert [each.reason for each in manager.events.read(types="guard.denied")] == ["insufficient_scope"]
 
 
-def test_a_verifier_stands_for_its_own_audience(path: Path) -> None:
-    with open_manager(path, audiences={"mail"}) as manager:
+def test_a_verifier_stands_for_its_own_audience(database: str) -> None:
+    with open_manager(database, audiences={"mail"}) as manager:
         own = manager.create("a", scopes="x").token
         mail = manager.create("a", scopes="x", audience="mail").token
-    with Verifier.open(path, audience="mail", clock=FakeClock()) as verifier:
+    with Verifier.open(database, audience="mail", clock=FakeClock()) as verifier:
         verifier.validate(mail)
         with pytest.raises(InvalidToken):
             verifier.validate(own)
@@ -104,7 +102,9 @@ def test_a_verifier_stands_for_its_own_audience(path: Path) -> None:
             verifier.validate(own, audience="clawguard")
 
 
-def test_a_verifier_makes_no_database(path: Path) -> None:
+@on_a_file
+def test_a_verifier_makes_no_database(database: str) -> None:
+    path = Path(database)
     with pytest.raises(ConfigError, match="no database"):
         Verifier.open(path)
     assert not path.parent.exists()
@@ -114,24 +114,24 @@ def test_a_verifier_makes_no_database(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_verifier_of_another_issuer_is_refused(path: Path) -> None:
-    with open_manager(path, issuer="urn:mine"):
+def test_a_verifier_of_another_issuer_is_refused(database: str) -> None:
+    with open_manager(database, issuer="urn:mine"):
         pass
     with pytest.raises(ConfigError, match="another issuer"):
-        Verifier.open(path, issuer="urn:other")
-    with Verifier.open(path, issuer="urn:mine") as verifier:
+        Verifier.open(database, issuer="urn:other")
+    with Verifier.open(database, issuer="urn:mine") as verifier:
         verifier.close()
 
 
-def test_an_empty_audience_is_no_audience(path: Path) -> None:
-    with open_manager(path) as manager:
+def test_an_empty_audience_is_no_audience(database: str) -> None:
+    with open_manager(database) as manager:
         made = manager.create("a", scopes="x")
         with pytest.raises(InvalidArgument, match="audience"):
             manager.validate(made.token, audience="")
 
 
-def test_an_empty_audience_is_none_for_a_remembered_token_either(path: Path) -> None:
-    with open_manager(path) as manager:
+def test_an_empty_audience_is_none_for_a_remembered_token_either(database: str) -> None:
+    with open_manager(database) as manager:
         made = manager.create("a", scopes="x")
         manager.validate(made.token)
         with pytest.raises(InvalidArgument, match="audience"):
@@ -146,48 +146,44 @@ def test_an_empty_audience_is_none_for_a_remembered_token_either(path: Path) -> 
         5,
     ],
 )
-def test_a_bad_source_never_changes_the_refusal_of_a_bad_token(path: Path, source: str) -> None:
-    with open_manager(path) as manager, pytest.raises((InvalidToken, InvalidArgument)):
+def test_a_bad_source_never_changes_the_refusal_of_a_bad_token(database: str, source: str) -> None:
+    with open_manager(database) as manager, pytest.raises((InvalidToken, InvalidArgument)):
         manager.validate("rubbish", source=source)
 
 
-def test_a_context_of_a_key_that_another_process_gave_up_is_refused(path: Path) -> None:
+def test_a_context_of_a_key_that_another_process_gave_up_is_refused(database: str) -> None:
     """The other process stopped the key and died before it had ended what the key signed."""
-    with open_manager(path) as manager:
+    with open_manager(database) as manager:
         context = manager.validate(manager.create("a", scopes="x").token)
-        with raw(path) as database:
-            database.execute(
-                "UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'"
-            )
-            database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET revision = revision + 1")
+        with raw(database) as inside:
+            inside.execute("UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'")
+            inside.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
+            inside.execute("UPDATE meta SET revision = revision + 1")
         with pytest.raises(SessionEnded, match="key"):
             manager.validate(context)
 
 
-def test_a_key_that_fell_takes_remembered_tokens_with_it(path: Path) -> None:
+def test_a_key_that_fell_takes_remembered_tokens_with_it(database: str) -> None:
     """The ring may have been loaded anew for another call: what was remembered under the old one is void."""
-    with open_manager(path) as manager:
+    with open_manager(database) as manager:
         made = manager.create("a", scopes="x")
         manager.validate(made.token)
-        with raw(path) as database:
-            database.execute("UPDATE signing_keys SET state='compromised' WHERE state='active'")
-            database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET revision = revision + 1")
+        with raw(database) as inside:
+            inside.execute("UPDATE signing_keys SET state='compromised' WHERE state='active'")
+            inside.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
+            inside.execute("UPDATE meta SET revision = revision + 1")
         manager.create("b", scopes="x")
         with pytest.raises(InvalidToken):
             manager.validate(made.token)
 
 
-def test_an_emergency_cut_short_is_finished_by_the_next_sweep(path: Path) -> None:
-    with open_manager(path) as manager:
+def test_an_emergency_cut_short_is_finished_by_the_next_sweep(database: str) -> None:
+    with open_manager(database) as manager:
         made = manager.create("a", scopes="x")
-        with raw(path) as database:
-            database.execute(
-                "UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'"
-            )
-            database.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
-            database.execute("UPDATE meta SET revision = revision + 1")
+        with raw(database) as inside:
+            inside.execute("UPDATE signing_keys SET state='compromised', ends_pending=1 WHERE state='active'")
+            inside.execute("UPDATE signing_keys SET state='active' WHERE state='next'")
+            inside.execute("UPDATE meta SET revision = revision + 1")
         with pytest.raises(SessionEnded, match="key"):
             manager.refresh(made)
         with pytest.raises(InvalidToken):
@@ -197,7 +193,7 @@ def test_an_emergency_cut_short_is_finished_by_the_next_sweep(path: Path) -> Non
         manager.validate(manager.create("a", scopes="x").token)
 
 
-def test_a_manager_is_a_context_manager_of_itself(path: Path) -> None:
-    manager: SessionManager = open_manager(path)
+def test_a_manager_is_a_context_manager_of_itself(database: str) -> None:
+    manager: SessionManager = open_manager(database)
     with manager as same:
         assert same is manager

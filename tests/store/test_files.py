@@ -219,7 +219,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
     [
         "",
         "a\0b",
-        "postgres://x",
+        "mysql://x",
         "sqlite://relative",
         "http://x/y",
         b"bytes",

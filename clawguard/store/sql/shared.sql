@@ -10,6 +10,12 @@ reason, ended_by, due_at, grant_name, granted, uses_left, refresh_idle, cnf
 -- fragment: ended_columns
 id, version, agent_id, subject, workspace_id, cause, reason, ended_by
 
+-- name: migration.add
+INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name, :digest, :now);
+
+-- name: migration.list
+SELECT number, digest FROM migrations ORDER BY number;
+
 -- name: meta.get
 -- What is known of the database itself.
 SELECT schema_version, issuer, audience, revision, policy FROM meta WHERE id = 1;
@@ -165,8 +171,9 @@ SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :ses
 -- name: refresh.get_with_session
 -- The same, with all of the session behind it.
 SELECT spent_at, grace_until, sealed, {session_columns}
-FROM (SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest)
-CROSS JOIN sessions WHERE id = :session_id;
+FROM (
+    SELECT spent_at, grace_until, sealed FROM refresh_tokens WHERE session_id = :session_id AND digest = :digest
+) AS token CROSS JOIN sessions WHERE id = :session_id;
 
 -- name: refresh.insert
 -- Add the next token of a family.
@@ -191,7 +198,7 @@ DELETE FROM refresh_tokens WHERE session_id = :session_id AND spent_at IS NULL;
 
 -- name: refresh.delete
 -- Remove the families of sessions that are purged.
-DELETE FROM refresh_tokens WHERE session_id IN (SELECT value FROM json_each(:ids));
+DELETE FROM refresh_tokens WHERE session_id IN ({ids});
 
 -- name: proof.remember
 -- Note a proof; whoever shows it a second time gets no row, nor whoever shows one that may have been forgotten.
@@ -205,7 +212,7 @@ SELECT 1 FROM proof_ids WHERE until < :before LIMIT 1;
 
 -- name: proof.forgotten
 -- Say up to when proofs are no longer known.
-UPDATE meta SET proofs_forgotten = max(proofs_forgotten, :before) WHERE id = 1;
+UPDATE meta SET proofs_forgotten = :before WHERE id = 1 AND proofs_forgotten < :before;
 
 -- name: proof.forget
 -- Forget a batch of them.
@@ -261,6 +268,11 @@ RETURNING {ended_columns};
 -- The next unended sessions that filters pick.
 SELECT id FROM sessions WHERE id > :after AND ended_at IS NULL AND {filters} ORDER BY id LIMIT :limit;
 
+-- name: session.parents_among
+-- Which of these sessions have children that have not ended.
+SELECT DISTINCT parent_id FROM sessions
+WHERE ended_at IS NULL AND parent_id IN ({ids});
+
 -- name: session.count_hit
 -- How many live sessions an end of those that filters pick would reach, with all below them.
 WITH RECURSIVE hit (hit_id) AS (
@@ -272,10 +284,6 @@ SELECT count(*) FROM hit;
 
 -- filter: workspace_id
 workspace_id = :workspace_id
-
--- filter: walked_workspace_id
--- The same for a walk by id: the plus keeps it from an index that would have to be sorted for every batch.
-+workspace_id = :workspace_id
 
 -- filter: key_id
 kid = :key_id
@@ -388,7 +396,7 @@ DELETE FROM turns WHERE number = :number AND turn_id = :turn_id RETURNING number
 
 -- name: turn.delete
 -- Remove what those left who died at work on sessions that are purged.
-DELETE FROM turns WHERE session_id IN (SELECT value FROM json_each(:ids));
+DELETE FROM turns WHERE session_id IN ({ids});
 
 -- name: session.page
 -- Newest first: ids sort as creation times do.
@@ -456,7 +464,7 @@ ORDER BY id DESC LIMIT :limit;
 
 -- name: session.delete
 -- Remove a batch of tombstones; another process may have removed some of them.
-DELETE FROM sessions WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS NOT NULL RETURNING id;
+DELETE FROM sessions WHERE id IN ({ids}) AND ended_at IS NOT NULL RETURNING id;
 
 -- name: event.insert
 -- Link one event to the chain.
@@ -545,7 +553,7 @@ FROM event_cursors c ORDER BY name;
 -- name: cursor.lease
 -- Serve a subscriber: whoever does so already, or anyone where nobody does any more. A lease that ended with its owner
 -- at work is counted. One that ends later than it ever could is of a clock that was ahead.
-UPDATE event_cursors SET lapses = lapses + (owner IS NOT NULL AND owner <> :owner),
+UPDATE event_cursors SET lapses = lapses + CASE WHEN owner <> :owner THEN 1 ELSE 0 END,
     owner = :owner, lease_until = :until, leased_for = :length
 WHERE name = :name AND incarnation = :incarnation
     AND (owner IS NULL OR owner = :owner OR lease_until <= :now OR lease_until - leased_for > :now)
@@ -558,12 +566,6 @@ UPDATE event_cursors SET position = :position, tries = 0, lapses = 0, next_try_a
     owner = CASE WHEN owner = :owner AND :until = 0 THEN NULL ELSE owner END,
     lease_until = CASE WHEN owner = :owner THEN :until ELSE lease_until END
 WHERE name = :name AND incarnation = :incarnation AND position = :before RETURNING name;
-
--- name: cursor.fail
--- Note that the next event was not taken, and when to try again; nobody is at work until then.
-UPDATE event_cursors SET tries = tries + 1, lapses = 0, next_try_at = :now + min(:longest, :shortest << min(tries, 20)),
-    owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
-WHERE name = :name AND incarnation = :incarnation AND position = :position RETURNING tries;
 
 -- name: cursor.wait
 -- Note when to try the next event again, where no event could be taken; nobody is at work until then.
@@ -733,18 +735,13 @@ SELECT 1 FROM entries LIMIT 1;
 
 -- name: entry.to_seal
 -- The next entries that are not under the active key, and about how long each is.
-SELECT id, length(content) + ifnull(length(data), 0) + ifnull(length(sealed), 0) FROM entries
+SELECT id, length(content) + coalesce(length(data), 0) + coalesce(length(sealed), 0) FROM entries
 WHERE id > :after AND content_key < :active ORDER BY id LIMIT :limit;
 
 -- name: entry.sealable
 -- Those of a stretch, whole.
 SELECT id, session_id, {entry_columns} FROM entries
 WHERE id >= :first AND id <= :last AND content_key < :active ORDER BY id;
-
--- name: entry.seal
--- Seal an entry, unless somebody has written it since it was read.
-UPDATE entries SET content = '', data = NULL, content_key = :content_key, sealed = :sealed
-WHERE id = :id AND content_key = :before AND sealed IS :sealed_before;
 
 -- name: entry.count_to_seal
 SELECT count(*) FROM entries WHERE content_key < :active;
@@ -763,6 +760,25 @@ UPDATE content_keys SET sealed = :sealed WHERE number = :number;
 -- Forget the keys that no entry is under any more.
 DELETE FROM content_keys WHERE number < :active RETURNING number;
 
+-- name: entry.purge
+-- Remove the entries of sessions that are purged.
+DELETE FROM entries WHERE session_id IN ({ids});
+
+-- filter: entry_of_session
+e.session_id = :session_id
+
+-- filter: entry_of_agent
+s.agent_id = :agent_id
+
+-- filter: entry_of_channel
+s.channel_id = :channel_id
+
+-- filter: entry_since
+e.at >= :since
+
+-- filter: entry_until
+e.at < :until
+
 -- name: receipt.get
 SELECT count FROM import_receipts WHERE session_id = :session_id AND digest = :digest;
 
@@ -777,6 +793,9 @@ UPDATE import_receipts SET digest = :digest WHERE session_id = :session_id AND d
 
 -- name: receipt.delete
 DELETE FROM import_receipts WHERE session_id = :session_id;
+
+-- name: receipt.purge
+DELETE FROM import_receipts WHERE session_id IN ({ids});
 
 -- name: milestone.get
 SELECT value, at FROM milestones WHERE workspace_id = :workspace_id AND key = :key;

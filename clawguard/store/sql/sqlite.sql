@@ -1,10 +1,8 @@
 -- What SQLite says in its own way.
 
--- name: migration.add
-INSERT INTO migrations (number, name, digest, applied_at) VALUES (:number, :name, :digest, :now);
-
--- name: migration.list
-SELECT number, digest FROM migrations ORDER BY number;
+-- fragment: ids
+-- The members of a JSON array of ids.
+SELECT value FROM json_each(:ids)
 
 -- name: validate.line
 -- The ancestors that a session's actors name, as their authority is reckoned, in the actors' order.
@@ -25,11 +23,6 @@ WHERE session_id = :session_id AND sealed IS NOT NULL;
 UPDATE sessions SET version = version + 1, ended_at = due_at, cause = due_cause
 WHERE rowid IN (SELECT rowid FROM sessions WHERE ended_at IS NULL AND due_at <= :now ORDER BY due_at LIMIT :limit)
 RETURNING {ended_columns};
-
--- name: session.parents_among
--- Which of these sessions have children that have not ended.
-SELECT DISTINCT parent_id FROM sessions
-WHERE ended_at IS NULL AND parent_id IN (SELECT value FROM json_each(:ids));
 
 -- filter: of_types
 EXISTS (SELECT 1 FROM json_each(:types) WHERE e.type GLOB value)
@@ -61,6 +54,11 @@ RETURNING seq;
 INSERT OR REPLACE INTO entries (session_id, {entry_columns})
 SELECT session_id, seq, at, :kind, :role, :content, :data, :auto_injected, :tools_indexed, :content_key, :sealed
 FROM entries WHERE session_id = :session_id AND seq = :seq;
+
+-- name: entry.seal
+-- Seal an entry, unless somebody has written it since it was read.
+UPDATE entries SET content = '', data = NULL, content_key = :content_key, sealed = :sealed
+WHERE id = :id AND content_key = :before AND sealed IS :sealed_before;
 
 -- name: words.possible
 -- A row where this SQLite was built with full-text search.
@@ -131,28 +129,16 @@ FROM found CROSS JOIN entry_words w ON w.rowid = found.id CROSS JOIN entries e O
     CROSS JOIN sessions s ON s.id = e.session_id
 ORDER BY found.score, found.id DESC;
 
--- filter: entry_of_session
-e.session_id = :session_id
-
--- filter: entry_of_agent
-s.agent_id = :agent_id
-
--- filter: entry_of_channel
-s.channel_id = :channel_id
-
--- filter: entry_since
-e.at >= :since
-
--- filter: entry_until
-e.at < :until
-
--- name: entry.purge
--- Remove the entries of sessions that are purged.
-DELETE FROM entries WHERE session_id IN (SELECT value FROM json_each(:ids));
-
 -- name: words.purge
 DELETE FROM entry_words
-WHERE rowid IN (SELECT id FROM entries WHERE session_id IN (SELECT value FROM json_each(:ids)));
+WHERE rowid IN (SELECT id FROM entries WHERE session_id IN ({ids}));
 
--- name: receipt.purge
-DELETE FROM import_receipts WHERE session_id IN (SELECT value FROM json_each(:ids));
+-- name: cursor.fail
+-- Note that the next event was not taken, and when to try again; nobody is at work until then.
+UPDATE event_cursors SET tries = tries + 1, lapses = 0, next_try_at = :now + min(:longest, :shortest << min(tries, 20)),
+    owner = CASE WHEN owner = :owner THEN NULL ELSE owner END
+WHERE name = :name AND incarnation = :incarnation AND position = :position RETURNING tries;
+
+-- filter: walked_workspace_id
+-- The same for a walk by id: the plus keeps it from an index that would have to be sorted for every batch.
++workspace_id = :workspace_id

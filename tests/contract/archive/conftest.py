@@ -15,19 +15,14 @@ from tests.openers import open_manager
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "clawguard.db"
-
-
-@pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
 
 
 @pytest.fixture
-def manager(path: Path, clock: FakeClock) -> Iterator[SessionManager]:
+def manager(database: str, clock: FakeClock) -> Iterator[SessionManager]:
     """Give a log with twenty old entries and five new ones."""
-    with open_manager(path, clock=clock) as opened:
+    with open_manager(database, clock=clock) as opened:
         fill(opened, OLD)
         clock.advance(100)
         fill(opened, NEW)

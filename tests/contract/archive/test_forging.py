@@ -22,7 +22,7 @@ def forge(database: Any, cut: int, event: dict[str, Any]) -> None:
     """Cut off the beginning of a log and append an event that says it was archived."""
     from clawguard.events.chain import canonical, link
 
-    seq, head = database.execute("SELECT max(seq), hash FROM events").fetchone()
+    seq, head = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC").fetchone()
     body = canonical(event)
     values = (seq + 1, link(head, body.encode()), event["at"], body)
     database.execute("DELETE FROM events WHERE seq <= ?", (cut,))
@@ -31,7 +31,7 @@ def forge(database: Any, cut: int, event: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("note", ["none", "a checkpoint", "one's own"])
 def test_a_beginning_cut_off_by_a_forger_is_found(
-    manager: SessionManager, clock: FakeClock, path: Path, note: str
+    manager: SessionManager, clock: FakeClock, database: str, note: str
 ) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -43,35 +43,35 @@ def test_a_beginning_cut_off_by_a_forger_is_found(
         "one's own": notes.sign(manager.issuer, text, Ed25519PrivateKey.generate()),
     }
     cut = OLD + NEW if note == "a checkpoint" else OLD
-    head = rows(path, f"SELECT hash FROM events WHERE seq = {cut}")[0][0]
+    head = rows(database, f"SELECT hash FROM events WHERE seq = {cut}")[0][0]
     data = {"seq": cut, "hash": head.hex(), "sha256": "0" * 64, "note": texts[note]}
-    with raw(path) as database:
+    with raw(database) as inside:
         body = {"type": "log.archived", "at": clock.now(), "id": "x", "data": data}
-        forge(database, OLD if note != "a checkpoint" else cut - 1, body)
-    count = rows(path, "SELECT count(*) FROM events")
+        forge(inside, OLD if note != "a checkpoint" else cut - 1, body)
+    count = rows(database, "SELECT count(*) FROM events")
     for checked in (None, checkpoint):
         found = manager.events.verify(checked)
         assert found.fault is not None
         assert found.fault.kind == "cut"
     manager.prune_expired()
-    assert rows(path, "SELECT count(*) FROM events") == count, "nothing is removed for a forged event"
+    assert rows(database, "SELECT count(*) FROM events") == count, "nothing is removed for a forged event"
 
 
-def test_a_forged_event_removes_nothing(manager: SessionManager, clock: FakeClock, path: Path) -> None:
+def test_a_forged_event_removes_nothing(manager: SessionManager, clock: FakeClock, database: str) -> None:
     data = {"seq": OLD, "hash": "0" * 64, "sha256": "0" * 64, "note": ""}
-    with raw(path) as database:
-        forge(database, 0, {"type": "log.archived", "at": clock.now(), "id": "x", "data": data})
+    with raw(database) as inside:
+        forge(inside, 0, {"type": "log.archived", "at": clock.now(), "id": "x", "data": data})
     manager.prune_expired()
-    assert rows(path, "SELECT count(*) FROM events") == [(OLD + NEW + 1,)]
+    assert rows(database, "SELECT count(*) FROM events") == [(OLD + NEW + 1,)]
 
 
 @pytest.mark.parametrize("seq", range(OLD + 1, OLD + NEW + 2))
 def test_an_archived_logs_entries_are_guarded_as_before(
-    manager: SessionManager, clock: FakeClock, file: Path, path: Path, seq: int
+    manager: SessionManager, clock: FakeClock, file: Path, database: str, seq: int
 ) -> None:
     archive(manager, clock, file)
-    with raw(path) as database:
-        database.execute(f"UPDATE events SET body = replace(body, 'at\":1', 'at\":2') WHERE seq = {seq}")
+    with raw(database) as inside:
+        inside.execute(f"UPDATE events SET body = replace(body, 'at\":1', 'at\":2') WHERE seq = {seq}")
     found = manager.events.verify()
     assert found.fault is not None
     assert found.fault[:] == (seq, "link")
@@ -79,11 +79,11 @@ def test_an_archived_logs_entries_are_guarded_as_before(
 
 @pytest.mark.parametrize("body", ["not json", "{}", '{"data":5}', '{"data":{"seq":"1"}}'])
 def test_an_event_that_tells_of_no_cut_is_a_fault(
-    manager: SessionManager, clock: FakeClock, file: Path, path: Path, body: str
+    manager: SessionManager, clock: FakeClock, file: Path, database: str, body: str
 ) -> None:
     archive(manager, clock, file)
-    with raw(path) as database:
-        database.execute("UPDATE events SET body = ? WHERE type = 'log.archived'", (body,))
+    with raw(database) as inside:
+        inside.execute("UPDATE events SET body = ? WHERE type = 'log.archived'", (body,))
     found = manager.events.verify()
     assert found.fault is not None
     assert found.fault[:] == (OLD + NEW + 1, "cut")

@@ -35,7 +35,7 @@ from tests.openers import open_manager, raw, rows
 
 
 def test_what_is_old_moves_into_the_file_and_an_event_says_so(
-    manager: SessionManager, clock: FakeClock, file: Path, path: Path
+    manager: SessionManager, clock: FakeClock, file: Path, database: str
 ) -> None:
     before, checkpoint = manager.events.read(limit=1_000), manager.events.checkpoint()
     told: list[int] = []
@@ -48,7 +48,7 @@ def test_what_is_old_moves_into_the_file_and_an_event_says_so(
     assert [header[name] for name in ("after", "head", "count")] == [0, before[0].prev_hash, OLD]
     assert [(each["seq"], each["hash"]) for each in lines] == [(each.seq, each.hash) for each in before[:OLD]]
     assert lines[3]["event"]["id"] == before[3].id
-    assert rows(path, "SELECT min(seq), count(*) FROM events") == [(OLD + 1, NEW + 1)]
+    assert rows(database, "SELECT min(seq), count(*) FROM events") == [(OLD + 1, NEW + 1)]
     *kept, event = manager.events.read(after=OLD)
     assert kept == before[OLD:], "the first that stays keeps the hash before it"
     assert event.type == "log.archived"
@@ -71,11 +71,11 @@ def test_live_receivers_hear_of_it(manager: SessionManager, clock: FakeClock, fi
     assert [each.data["seq"] for each in heard] == [OLD]
 
 
-def test_the_log_goes_on_over_archives_and_restarts(path: Path, clock: FakeClock, tmp_path: Path) -> None:
+def test_the_log_goes_on_over_archives_and_restarts(database: str, clock: FakeClock, tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.ndjson" for number in range(3)]
     heads, key = [], ""
     for file in files:
-        with open_manager(path, clock=clock) as manager:
+        with open_manager(database, clock=clock) as manager:
             fill(manager, 3)
             clock.advance(100)
             made = archive(manager, clock, file)
@@ -83,7 +83,7 @@ def test_the_log_goes_on_over_archives_and_restarts(path: Path, clock: FakeClock
             assert manager.events.verify()
             heads.append((json.loads(file.read_text().splitlines()[0])["head"], made))
             key = manager.events.key
-    with Verifier.open(path, clock=clock) as verifier:
+    with Verifier.open(database, clock=clock) as verifier:
         assert verifier.events.verify(key=key).after == heads[-1][1].last
     for (_, one), (_, other) in pairwise(heads):
         assert other.first == one.last + 1
@@ -140,9 +140,9 @@ def test_reading_from_before_the_cut_says_so_and_skips_nothing(
     )
 
 
-def test_an_entry_without_the_one_before_it_is_not_read(manager: SessionManager, path: Path) -> None:
-    with raw(path) as database:
-        database.execute("DELETE FROM events WHERE seq = 3")
+def test_an_entry_without_the_one_before_it_is_not_read(manager: SessionManager, database: str) -> None:
+    with raw(database) as inside:
+        inside.execute("DELETE FROM events WHERE seq = 3")
     with pytest.raises(StoreUnavailable, match="entry 4"):
         manager.events.read(after=2)
 
@@ -151,9 +151,9 @@ def test_an_entry_without_the_one_before_it_is_not_read(manager: SessionManager,
 
 
 def test_a_checkpoint_before_the_cut_is_held_against_the_archive(
-    path: Path, clock: FakeClock, file: Path
+    database: str, clock: FakeClock, file: Path
 ) -> None:
-    with open_manager(path, clock=clock) as manager:
+    with open_manager(database, clock=clock) as manager:
         fill(manager, 10)
         early = manager.events.checkpoint()
         fill(manager, 10)
@@ -224,14 +224,14 @@ def test_of_two_archives_at_once_one_is_made(manager: SessionManager, clock: Fak
     ],
 )
 def test_a_log_that_does_not_hold_is_not_archived(
-    manager: SessionManager, clock: FakeClock, file: Path, path: Path, tamper: str
+    manager: SessionManager, clock: FakeClock, file: Path, database: str, tamper: str
 ) -> None:
-    with raw(path) as database:
-        database.execute(tamper)
-    count = rows(path, "SELECT count(*) FROM events")
+    with raw(database) as inside:
+        inside.execute(tamper)
+    count = rows(database, "SELECT count(*) FROM events")
     with pytest.raises(InvalidArgument, match="does not hold"):
         archive(manager, clock, file)
-    assert rows(path, "SELECT count(*) FROM events") == count
+    assert rows(database, "SELECT count(*) FROM events") == count
     assert list(file.parent.glob("*log-1*")) == []
 
 

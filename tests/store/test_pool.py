@@ -1,4 +1,4 @@
-"""The pool of readers: never more than its limit, none lost, and at rest while the process forks."""
+"""The pool: never more than its limit, none lost, and at rest while the process forks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from clawguard.errors import StoreBusy
 from clawguard.store.connections import Connection
-from clawguard.store.readers import ReaderPool
+from clawguard.store.pool import Pool
 
 
 class Opener:
@@ -25,7 +25,7 @@ class Opener:
 
 def test_the_last_used_is_lent_first_and_never_more_than_the_limit() -> None:
     opener = Opener()
-    pool = ReaderPool(opener, limit=2)
+    pool = Pool(opener, limit=2)
     first, second = pool.take(), pool.take()
     waiting: list[Connection] = []
     thread = Thread(target=lambda: waiting.append(pool.take()))
@@ -47,9 +47,9 @@ def test_the_last_used_is_lent_first_and_never_more_than_the_limit() -> None:
 
 
 def test_a_caller_that_finds_none_free_is_told_so_in_time() -> None:
-    pool = ReaderPool(Opener(), limit=1, timeout=0.05)
+    pool = Pool(Opener(), limit=1, timeout=0.05)
     reader = pool.take()
-    with pytest.raises(StoreBusy, match="no reader was free"):
+    with pytest.raises(StoreBusy, match="no connection was free"):
         pool.take()
     pool.give(reader)
     assert pool.take() is reader
@@ -58,7 +58,7 @@ def test_a_caller_that_finds_none_free_is_told_so_in_time() -> None:
 
 def test_a_reader_that_is_lost_costs_nobody_its_place() -> None:
     """So a signal's exception leaves it, when it comes before the caller could hold on to it."""
-    pool = ReaderPool(Opener(), limit=1, timeout=0.05)
+    pool = Pool(Opener(), limit=1, timeout=0.05)
     pool.take()
     gc.collect()
     pool.drop(pool.take())
@@ -67,7 +67,7 @@ def test_a_reader_that_is_lost_costs_nobody_its_place() -> None:
 
 
 def test_coming_to_rest_is_not_kept_waiting_by_those_who_take_again_and_again() -> None:
-    pool, stop = ReaderPool(Opener(), limit=4), Event()
+    pool, stop = Pool(Opener(), limit=4), Event()
 
     def work() -> None:
         reader = pool.take()
@@ -92,10 +92,10 @@ def test_coming_to_rest_is_not_kept_waiting_by_those_who_take_again_and_again() 
 def test_a_reader_that_never_comes_back_keeps_no_fork_waiting_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    pool = ReaderPool(Opener(), limit=2, timeout=0.05)
+    pool = Pool(Opener(), limit=2, timeout=0.05)
     kept = pool.take()
     pool.come_to_rest()
-    assert "1 reader(s) that did not come back" in caplog.text
+    assert "1 connection(s) that did not come back" in caplog.text
     assert pool.living() == (kept,)
     pool.go_on()
     pool.drop(kept)

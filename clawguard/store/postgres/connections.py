@@ -1,0 +1,189 @@
+"""PostgreSQL connections: what a URL says, how one is opened and checked, how its errors are told.
+
+Of what libpq says of a failed connection nothing is passed on: it may repeat parts of the URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+
+from clawguard.errors import (
+    ClawguardError,
+    ConfigError,
+    InvalidArgument,
+    OutcomeUnknown,
+    StoreBusy,
+    StoreUnavailable,
+)
+from clawguard.store import Row
+from clawguard.store.catalog import Catalog, Statement
+
+__all__ = ["Address", "Connection", "fetch", "is_idle", "read_url", "translate"]
+
+_FLOOR = 130_000
+_DEFAULT_SCHEMA = "clawguard"
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_QUERY_TIMEOUT = 30  # seconds
+_IDLE_TIMEOUT = 30  # seconds that the write lock is left to a process that was stopped while writing
+_DEFAULTS = {
+    "connect_timeout": "5",
+    "fallback_application_name": "clawguard",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+_SILENCE = 35.0  # seconds; more than the server takes to give a query up itself
+_BUSY = frozenset({"55P03", "57014", "40001", "40P01"})  # lock, time, serialization, deadlock
+_TORN_DOWN = "25P03"  # idle for too long within a transaction: the server has undone it
+
+
+T = TypeVar("T")
+
+
+class Connection(psycopg.Connection[Row]):
+    """A connection that gives up on a server which says nothing, and goes without a warning."""
+
+    silence: float | None = _SILENCE
+    _cursor: psycopg.Cursor[Row] | None = None
+
+    def ask(self, statement: Statement, values: Sequence[Any]) -> list[Row]:
+        """Run a statement and return all its rows; one cursor does for all, as none is left half read."""
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self.cursor()
+        cursor.execute(statement.sql, values)
+        return cursor.fetchall() if cursor.description else []
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait for an answer, for so many seconds at most."""
+        return super().wait(gen, interval, self.silence if timeout is None else timeout)
+
+    def __del__(self, *_: object) -> None:
+        """Warn of nothing: libpq lets go of what an exception tore away, and of none that a parent has."""
+
+
+class _Flag(Int8Dumper):
+    """Write True and False as the numbers that the columns hold."""
+
+    def dump(self, obj: object) -> bytes:
+        return b"1" if obj else b"0"
+
+
+@dataclass(frozen=True, repr=False)
+class Address:
+    """Hold where a database is, and in which schema of it: the parts of a URL, its secrets too."""
+
+    parts: dict[str, str]
+    schema: str
+    lock_timeout: float
+
+    @property
+    def lock(self) -> int:
+        """The number of the advisory lock that whoever writes in the schema holds."""
+        return int.from_bytes(hashlib.sha256(f"clawguard:{self.schema}".encode()).digest()[:8], signed=True)
+
+    def connect(self, catalog: Catalog) -> Connection:
+        """Open a connection, set it up and check the server.
+
+        Raises StoreUnavailable where the server does not answer, lets nobody in or only reads, ConfigError
+        where it is not one to be used.
+        """
+        try:
+            connection = Connection.connect(
+                make_conninfo(**(_DEFAULTS | self.parts), client_encoding="utf8"), autocommit=True
+            )
+        except (psycopg.Error, OSError):
+            raise StoreUnavailable(
+                "PostgreSQL cannot be reached, or lets nobody in",
+                hint="try host, port, database, user and password of the URL with psql",
+            ) from None
+        try:
+            self._set_up(connection, catalog)
+        except psycopg.Error as error:
+            connection.close()
+            raise translate(error) from None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: Connection, catalog: Catalog) -> None:
+        connection.adapters.register_dumper(int, Int8Dumper)  # else each size is prepared by itself
+        connection.adapters.register_dumper(bool, _Flag)
+        connection.prepare_threshold = 2
+        connection.prepared_max = 300
+        settings = {
+            "schema": self.schema,
+            "lock": str(self.lock),
+            "lock_timeout": f"{max(1, round(self.lock_timeout * 1_000))}ms",
+            "statement_timeout": f"{_QUERY_TIMEOUT}s",
+            "idle_timeout": f"{_IDLE_TIMEOUT}s",
+        }
+        fetch(connection, catalog["connection.set_up"], settings)
+        [(version, encoding, reads_only)] = fetch(connection, catalog["connection.check"], {})
+        if version < _FLOOR:
+            raise ConfigError("the PostgreSQL server is too old", hint="use 13 or later")
+        if encoding != "UTF8":
+            raise ConfigError(f"the database's encoding is {encoding}", hint="make one with ENCODING 'UTF8'")
+        if reads_only:
+            raise StoreUnavailable(
+                "the PostgreSQL server only reads: it is a standby, or set to",
+                hint="name the primary in the URL",
+            )
+
+
+def read_url(url: str, *, lock_timeout: float) -> Address:
+    """Take a URL apart; `schema` among its parameters is ours, the others are libpq's.
+
+    Raises InvalidArgument, which repeats nothing of it.
+    """
+    head, _, query = url.partition("?")
+    given = [each for each in query.split("&") if each]
+    ours = [unquote(each.partition("=")[2]) for each in given if each.startswith("schema=")]
+    schema = ours[-1] if ours else _DEFAULT_SCHEMA
+    if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):
+        raise InvalidArgument("url", "names a schema that will not do", hint="use a-z, 0-9 and _, at most 63")
+    rest = "&".join(each for each in given if not each.startswith("schema="))
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(f"{head}?{rest}").items() if value}
+        _ = [int(port) for port in parts.get("port", "0").split(",")]
+    except (psycopg.Error, ValueError):
+        raise InvalidArgument(
+            "url", "is not a URL that PostgreSQL takes", hint="write postgresql://user@host:5432/database"
+        ) from None
+    return Address(parts, schema, lock_timeout)
+
+
+def fetch(connection: Connection, statement: Statement, params: dict[str, Any]) -> list[Row]:
+    """Run a statement that is seldom run, and return its rows."""
+    return connection.execute(statement.sql, statement.bind(params), prepare=False).fetchall()
+
+
+def is_idle(connection: Connection) -> bool:
+    """Tell whether a connection is whole and in the middle of nothing."""
+    return connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def translate(error: psycopg.Error, *, committing: bool = False) -> ClawguardError:
+    """Return the typed error that a failure of PostgreSQL stands for."""
+    state = error.sqlstate
+    name = state or type(error).__name__
+    if committing and state != _TORN_DOWN and not isinstance(error, psycopg.IntegrityError):
+        return OutcomeUnknown(f"the commit was not answered ({name})", hint="repeat the call as it was")
+    if state in _BUSY:
+        return StoreBusy(f"the database is locked or too slow ({name})", hint="repeat the call")
+    if state == "25006":
+        return StoreUnavailable("the PostgreSQL server only reads by now", hint="name the primary in the URL")
+    return StoreUnavailable(f"the database did not answer ({name})")

@@ -1,0 +1,157 @@
+"""One transaction on the writer connection, under the write lock of the database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from clawguard.errors import ClawguardError, StoreUnavailable
+from clawguard.store import Row
+from clawguard.store.blocks import entered_block, is_running
+from clawguard.store.postgres.connections import Connection, is_idle, translate
+from clawguard.store.postgres.words import adapted, adapted_row, restored
+
+if TYPE_CHECKING:
+    from clawguard.store.postgres.store import PostgresStore
+
+__all__ = ["PostgresTransaction"]
+
+_logger = logging.getLogger("clawguard.store")
+
+
+_FIRST = "change.head"  # what a change begins with is asked for with the lock, which saves a round trip
+
+
+class PostgresTransaction:
+    """Run one transaction; a context manager that holds the write lock, of this process and of all."""
+
+    __slots__ = (
+        "__weakref__",
+        "_action",
+        "_block",
+        "_catalog",
+        "_connection",
+        "_durable",
+        "_first",
+        "_store",
+    )
+
+    def __init__(self, store: PostgresStore, *, durable: bool) -> None:
+        self._store = store
+        self._durable = durable
+        self._catalog = store._catalog
+        self._action: Callable[[], None] | None = None
+        self._connection: Connection
+        self._first: list[Row] | None = None
+
+    def __enter__(self) -> PostgresTransaction:
+        store = self._store
+        store._check_not_in_a_write()
+        self._block = entered_block()
+        try:
+            store._arrive(self)
+            store._check_open()
+            self._connection = self._begun()
+        except BaseException:
+            store._leave(spoilt=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+                self._after_commit()
+            else:
+                self._roll_back()
+        finally:
+            self._store._leave(spoilt=False)
+
+    def is_left(self) -> bool:
+        """Tell whether the function with the block is over."""
+        return not is_running(self._block)
+
+    def run(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
+        """Run a named statement: see `Transaction.run`."""
+        first, self._first = self._first, None
+        if name == _FIRST and first is not None:
+            self._mine()
+            return first
+        statement = self._catalog[name] if filters is None else self._catalog.compose(name, filters)
+        try:
+            rows = self._mine().ask(statement, statement.bind(adapted(name, params)))
+        except psycopg.Error as error:
+            raise translate(error) from None
+        return restored(name, rows)
+
+    def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
+        """Run a named statement for each row: see `Transaction.run_many`."""
+        self._first = None
+        rows = [adapted_row(name, row) for row in rows]
+        try:
+            if len(rows) == 1:
+                self._mine().ask(self._catalog[name], rows[0])
+            elif rows:
+                self._mine().cursor().executemany(self._catalog[name].sql, rows)
+        except psycopg.Error as error:
+            raise translate(error) from None
+
+    def on_commit(self, action: Callable[[], None], /) -> None:
+        """Run an action right after the commit: see `Transaction.on_commit`."""
+        self._action = action
+
+    def _mine(self) -> Connection:
+        """Return the connection, which a forked child has not: it was its parent's."""
+        if self._connection is not self._store._writer:
+            raise StoreUnavailable("the write was its parent's, before the process was forked")
+        return self._connection
+
+    def _begun(self) -> Connection:
+        """Return the writer in a new transaction, with the lock; after a restart of the server it is new."""
+        try:
+            return self._begin()
+        except psycopg.OperationalError as error:
+            if not self._store._is_cut_off():
+                raise translate(error) from None
+        try:
+            return self._begin()
+        except psycopg.Error as error:
+            raise translate(error) from None
+
+    def _begin(self) -> Connection:
+        connection = self._store._open_writer()
+        begin = self._catalog["write.begin_durable" if self._durable else "write.begin"]
+        told = connection.execute(f"{begin.sql}; {self._catalog[_FIRST].sql}", prepare=False)
+        while told.nextset():
+            pass
+        self._first = told.fetchall()
+        return connection
+
+    def _commit(self) -> None:
+        try:
+            told = self._mine().execute("COMMIT", prepare=False).statusmessage
+        except psycopg.Error as error:
+            raise translate(error, committing=True) from None
+        if told != "COMMIT":
+            raise StoreUnavailable("the transaction was undone by the database")
+
+    def _after_commit(self) -> None:
+        try:
+            if self._action is not None:
+                self._action()
+        except Exception:
+            _logger.exception("what follows a commit failed; the commit stands")
+
+    def _roll_back(self) -> None:
+        """Undo what was done; a connection that cannot say so is not used any further."""
+        try:
+            if not is_idle(self._mine()):
+                self._mine().execute("ROLLBACK", prepare=False)
+        except (psycopg.Error, ClawguardError):
+            return
