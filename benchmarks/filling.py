@@ -133,6 +133,7 @@ def mint(path: Path, ids: list[str]) -> list[str]:
         kek=None,
         signs=True,
         max_staleness=0,
+        create=False,
         lock_timeout=5.0,
         dispatch="thread",
         clock=None,

@@ -99,6 +99,11 @@ class _AsyncOpened:
         return self._plain.issuer
 
     @property
+    def audience(self) -> str:
+        """Whom tokens are for without an audience of their own."""
+        return self._plain.audience
+
+    @property
     def signals(self) -> Signals:
         """The blinker signals."""
         return self._plain.signals
@@ -209,6 +214,7 @@ class AsyncSessionManager(_AsyncOpened):
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
         encrypt_history: bool = False,
+        create: bool = True,
         clock: Clock | None = None,
     ) -> AsyncSessionManager:
         """Open the store, making it on first use: see `SessionManager.open`."""
@@ -228,6 +234,7 @@ class AsyncSessionManager(_AsyncOpened):
             lock_timeout=lock_timeout,
             dispatch=dispatch,
             encrypt_history=encrypt_history,
+            create=create,
             clock=clock,
         )
         opened = cls(manager)

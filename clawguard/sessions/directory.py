@@ -56,6 +56,14 @@ class Directory:
         params = {"now": self._clock.now(), "workspace_id": _workspace(workspace_id)}
         return int(self._store.read("session.count_live", **params)[0][0])
 
+    def count_overdue(self, by: float | timedelta = 60) -> int:
+        """Return how many sessions, of all workspaces, ended `by` seconds ago without its being recorded.
+
+        More than none for long means that no sweeper runs.
+        """
+        before = self._clock.now() - microseconds(by, argument="by", least=0)
+        return int(self._store.read("session.overdue", before=before)[0][0])
+
     def page(
         self,
         /,

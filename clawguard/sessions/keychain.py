@@ -34,6 +34,8 @@ class KeyInfo(NamedTuple):
     algorithm: Algorithm
     state: KeyState
     verify_until: datetime | None
+    created_at: datetime
+    activated_at: datetime | None
 
 
 def insert_key(tx: Transaction, key: SigningKey, *, kek: KeyEncryptionKey, state: KeyState, now: int) -> None:
@@ -60,7 +62,7 @@ def load_rules(
     # The revision first: a change in between is then seen again, never missed.
     _, _, _, revision, digest = store.read("meta.get")[0]
     keys, signer = [], None
-    for kid, algorithm, state, jwk, sealed, verify_until, pending in store.read("keys.all"):
+    for kid, algorithm, state, jwk, sealed, verify_until, pending, *_ in store.read("keys.all"):
         keys.append(RingKey(VerifyingKey.from_jwk(json.loads(jwk)), state, verify_until, bool(pending)))
         if state == "active" and kek is not None:
             signer = _signer(kid, algorithm, sealed, kek=kek, known=known and known[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from clawguard.checks import check_flag
@@ -38,8 +39,8 @@ class Keys:
         """Return every key and its state, the oldest first."""
         rows = self._store.read("keys.all")
         return [
-            KeyInfo(kid, algorithm, state, None if until is None else to_datetime(until))
-            for kid, algorithm, state, _, _, until, _ in rows
+            KeyInfo(kid, algorithm, state, _instant(until), to_datetime(made), _instant(activated))
+            for kid, algorithm, state, _, _, until, _, made, activated in rows
         ]
 
     def jwks(self) -> dict[str, Any]:
@@ -109,14 +110,18 @@ class Keys:
     def prune(self) -> None:
         """Stop verifying with keys whose last token has ended, and finish an emergency cut short."""
         rows = self._store.read("keys.all")
-        for kid, _, _, _, _, _, pending in rows:
+        for kid, _, _, _, _, _, pending, *_ in rows:
             if pending:
                 deque(self._end_signed(kid, "host", self._switches.new_cause()), maxlen=0)
         now = self._clock.now()
-        if any(state == "retiring" and until <= now for _, _, state, _, _, until, _ in rows):
+        if any(state == "retiring" and until <= now for _, _, state, _, _, until, *_ in rows):
             with self._change(durable=True) as change:
                 if change.tx.run("keys.prune", now=change.now):
                     change.tx.run("meta.bump")
+
+
+def _instant(at: int | None) -> datetime | None:
+    return None if at is None else to_datetime(at)
 
 
 def _rotate(

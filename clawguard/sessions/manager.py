@@ -81,9 +81,10 @@ class SessionManager(Validation):
         lock_timeout: float = 5.0,
         dispatch: Dispatch = "thread",
         encrypt_history: bool = False,
+        create: bool = True,
         clock: Clock | None = None,
     ) -> SessionManager:
-        """Open the store at a path or URL, making it on first use.
+        """Open the store at a path or URL, making it on first use unless `create` is False.
 
         `url` is by default `CLAWGUARD_URL`, else `.clawguard/clawguard.db`; `:memory:` leaves nothing
         behind. `issuer` and `audience` are the database's own unless it is new; `audiences` are further
@@ -111,6 +112,7 @@ class SessionManager(Validation):
             kek=kek,
             signs=True,
             max_staleness=max_staleness,
+            create=create,
             lock_timeout=lock_timeout,
             dispatch=dispatch,
             clock=clock,

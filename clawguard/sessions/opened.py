@@ -43,6 +43,11 @@ class Opened:
         return self._parts.guard.issuer
 
     @property
+    def audience(self) -> str:
+        """Whom tokens are for that are created, or validated, without an audience of their own."""
+        return self._parts.guard.audience
+
+    @property
     def events(self) -> AuditLog:
         """The log: read, follow, flush; verify, checkpoint, archive."""
         return self._parts.log

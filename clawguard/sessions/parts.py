@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from clawguard.checks import check_text
+from clawguard.checks import check_flag, check_text
 from clawguard.clock import SECOND, Clock, Duration, IdFactory, SystemClock, microseconds, new_id
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
 from clawguard.events.audit import AuditLog
@@ -94,6 +94,7 @@ def open_parts(
     kek: KekSource,
     signs: bool,
     max_staleness: Duration,
+    create: bool,
     lock_timeout: float,
     dispatch: Dispatch,
     clock: Clock | None,
@@ -104,11 +105,12 @@ def open_parts(
     """
     if isinstance(audiences, str):
         raise InvalidArgument("audiences", "must be a list of names", hint=f"write audiences=[{audiences!r}]")
+    check_flag(create, argument="create")
     clock = clock or SystemClock()
     bound = _bound(max_staleness)
     bus = EventBus(dispatch=dispatch)
     patience = microseconds(lock_timeout, argument="lock_timeout") / SECOND
-    store = open_store(_resolve(url), clock=clock, create=signs, lock_timeout=patience)
+    store = open_store(_resolve(url), clock=clock, create=create, lock_timeout=patience)
     try:
         return _assemble(
             store,

@@ -49,6 +49,7 @@ class Verifier(Validation):
             kek=None,
             signs=False,
             max_staleness=max_staleness,
+            create=False,
             lock_timeout=lock_timeout,
             dispatch="thread",
             clock=clock,

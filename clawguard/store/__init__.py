@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from clawguard.clock import Clock
 from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["Row", "Store", "Transaction", "open_store"]
+__all__ = ["Row", "Store", "Transaction", "database_path", "open_store"]
 
 Row = tuple[Any, ...]
+_POSTGRES = ("postgresql://", "postgres://")
 
 
 class Transaction(Protocol):
@@ -65,26 +66,35 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
     """
     from clawguard.store.sqlite import SQLiteStore
 
+    if isinstance(url, str) and url.startswith(_POSTGRES):
+        return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
+    path = database_path(url)
+    if path is None and not create:
+        raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
+    if path is None:
+        return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
+    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)
+
+
+def database_path(url: str) -> Path | None:
+    """Return the file that a path or a `sqlite:///` URL names; None for `:memory:`.
+
+    Raises InvalidArgument for a URL of another kind.
+    """
     if not isinstance(url, str) or not url or "\0" in url:
         raise InvalidArgument("url", "must be a path, a sqlite:/// or postgresql:// URL, or ':memory:'")
-    if url == ":memory:" and not create:
-        raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
     if url == ":memory:":
-        return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
+        return None
     scheme, separator, rest = url.partition("://")
-    if separator and scheme in ("postgresql", "postgres"):
-        return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
     if not separator and not url.startswith(("sqlite:", "file:")):
-        path = Path(url)
-    elif scheme == "sqlite" and rest.startswith("/") and "?" not in rest:
-        path = Path(rest[1:])
-    else:
-        raise InvalidArgument(
-            "url",
-            f"is of a kind that is not supported: {(scheme if separator else url.partition(':')[0])[:32]!r}",
-            hint="write a path, sqlite:///relative.db, sqlite:////absolute.db, or postgresql://host/database",
-        )
-    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)
+        return Path(url)
+    if scheme == "sqlite" and rest.startswith("/") and "?" not in rest:
+        return Path(rest[1:])
+    raise InvalidArgument(
+        "url",
+        f"is of a kind that is not supported: {(scheme if separator else url.partition(':')[0])[:32]!r}",
+        hint="write a path, sqlite:///relative.db, sqlite:////absolute.db, or postgresql://host/database",
+    )
 
 
 def _postgres_store(url: str, *, clock: Clock, create: bool, lock_timeout: float) -> Store:

@@ -227,3 +227,16 @@ def test_purge_works_in_bounded_batches(manager: SessionManager, clock: FakeCloc
 def test_purge_names_the_bad_argument(manager: SessionManager, older_than: Any) -> None:
     with pytest.raises(InvalidArgument, match="older_than"):
         manager.sessions.purge(older_than)
+
+
+def test_ends_that_nobody_records_are_counted(manager: SessionManager, clock: FakeClock) -> None:
+    manager.create("a", scopes="x", ttl=10)
+    manager.create("a", scopes="x", ttl=10, workspace_id="other")
+    manager.create("a", scopes="x", ttl=100)
+    clock.advance(69)
+    assert manager.sessions.count_overdue() == 0
+    clock.advance(1)
+    assert manager.sessions.count_overdue() == 2
+    assert manager.sessions.count_overdue(61) == 0
+    manager.prune_expired()
+    assert manager.sessions.count_overdue(0) == 0

@@ -236,3 +236,16 @@ def test_a_rotation_that_cannot_be_taken_up_at_once_has_happened_all_the_same(
     with pytest.raises(InvalidToken):
         manager.validate(session.token)
     assert manager.validate(manager.create("b", scopes="x").token).agent_id == "b"
+
+
+def test_keys_tell_when_they_were_made_and_began_to_sign(manager: SessionManager, clock: FakeClock) -> None:
+    made = clock.datetime
+    first = manager.keys.active()
+    assert first.created_at == first.activated_at == made
+    following = next(key for key in manager.keys.list() if key.state == "next")
+    assert following.activated_at is None
+    clock.advance(60)
+    manager.keys.rotate()
+    assert manager.keys.active().kid == following.kid
+    assert manager.keys.active().activated_at == clock.datetime
+    assert manager.keys.active().created_at == following.created_at

@@ -239,3 +239,19 @@ def test_a_url_with_a_password_is_not_repeated() -> None:
         SessionManager.open("mysql://admin:hunter2@db/x")
     assert "mysql" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_manager_makes_nothing_where_it_may_not(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "clawguard.db"
+    with pytest.raises(ConfigError, match="there is no database"):
+        SessionManager.open(path, create=False)
+    assert not path.parent.exists()
+    with pytest.raises(ConfigError):
+        SessionManager.open(":memory:", create=False)
+    with pytest.raises(InvalidArgument, match="create"):
+        SessionManager.open(path, create="no")  # type: ignore[arg-type]
+    with SessionManager.open(path, audience="mail") as made:
+        session = made.create("a", scopes="x")
+    with SessionManager.open(path, create=False) as manager:
+        assert manager.get_session(session).id == session.id
+        assert manager.audience == "mail"

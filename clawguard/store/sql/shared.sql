@@ -60,7 +60,7 @@ UPDATE meta SET policy = :digest WHERE id = 1;
 
 -- name: keys.all
 -- Every key that is not yet forgotten, oldest first.
-SELECT kid, algorithm, state, public_jwk, sealed, verify_until, ends_pending
+SELECT kid, algorithm, state, public_jwk, sealed, verify_until, ends_pending, created_at, activated_at
 FROM signing_keys ORDER BY created_at, kid;
 
 -- name: keys.insert
@@ -309,6 +309,10 @@ WHERE workspace_id = :workspace_id ORDER BY agent_id;
 -- How many sessions are live.
 SELECT count(*) FROM sessions
 WHERE ended_at IS NULL AND due_at > :now AND coalesce(uses_left, 1) > 0 AND workspace_id = :workspace_id;
+
+-- name: session.overdue
+-- How many sessions of all workspaces are past their end without its being recorded.
+SELECT count(*) FROM sessions WHERE ended_at IS NULL AND due_at <= :before;
 
 -- name: session.touch
 -- Note activity of a live session and of every ancestor; never backwards.
