@@ -23,6 +23,10 @@ CLASS_LINES = 300
 PUBLIC_METHODS = 20
 
 CORE = {"blinker", "cachetools", "cryptography", "jwt", "pydantic", "pydantic_core"}
+COMMANDS = (
+    "app", "database", "ending", "events", "history", "host", "incident", "issuing", "keys", "looking",
+    "options", "output", "running",
+)  # fmt: skip
 # Module -> the optional libraries it is the opt-in for. Nothing else may import them.
 OPT_IN: dict[str, set[str]] = {
     "clawguard/agents/fastmcp.py": {"fastmcp"},
@@ -30,6 +34,8 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/agents/mcp.py": {"mcp"},
     "clawguard/agents/openai.py": {"agents"},
     "clawguard/agents/pydantic_ai.py": {"pydantic_ai"},
+    **{f"clawguard/cli/{name}.py": {"rich", "typer"} for name in COMMANDS},
+    "clawguard/cli/settings.py": {"pydantic_settings"},
     "clawguard/otel.py": {"opentelemetry"},
     "clawguard/relays/jetstream.py": {"nats"},
     "clawguard/relays/redis.py": {"redis"},
@@ -84,7 +90,15 @@ HOUSEKEEPING = re.compile(
 )
 HOUSEKEEPERS = {
     f"clawguard/store/{name}.py"
-    for name in ("connections", "migrate", "sqlite", "transaction", "postgres/transaction")
+    for name in (
+        "condition",
+        "connections",
+        "copies",
+        "migrate",
+        "postgres/transaction",
+        "sqlite",
+        "transaction",
+    )
 }
 
 FunctionDef = ast.FunctionDef | ast.AsyncFunctionDef

@@ -246,6 +246,7 @@ def test_architecture_names_every_module() -> None:
             "relays",
             "web",
             "agents",
+            "cli",
         )
         for path in (ROOT / "clawguard" / folder).glob("*.py")
     }

@@ -66,7 +66,7 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
     """
     from clawguard.store.sqlite import SQLiteStore
 
-    if isinstance(url, str) and url.startswith(_POSTGRES):
+    if isinstance(url, str) and url.startswith(_POSTGRES) and "\0" not in url:
         return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
     path = database_path(url)
     if path is None and not create:

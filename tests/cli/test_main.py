@@ -1,4 +1,4 @@
-"""The command line: what is understood, and what is said to anything else."""
+"""The command line: what is understood, what is said to anything else, and what is left without the extra."""
 
 from __future__ import annotations
 
@@ -9,22 +9,42 @@ import pytest
 
 from clawguard.cli import demo, main
 
+WITHOUT_EXTRA = """
+import sys
+sys.modules["typer"] = None
+from clawguard.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["create"], ["demo", "--fast"], ["--keep"], ["demo", "demo"], ["-v"]]
-)
-def test_another_command_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+
+def run_without_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT_EXTRA, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["demo", "--fast"], ["--keep"], ["demo", "x"], ["-v"]])
+def test_what_is_not_understood_is_told_in_a_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("usage: clawguard demo [--keep]")
-    assert "later release" in err
+    line, hint = err.splitlines()
+    assert line.startswith("clawguard: ")
+    assert hint.startswith("  hint: ")
 
 
 @pytest.mark.parametrize("argument", ["-h", "--help"])
 def test_help_is_no_failure(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([argument]) == 0
-    assert "usage:" in capsys.readouterr().out
+    assert "Usage: clawguard" in capsys.readouterr().out
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: clawguard" in out + err
+    assert "hint:" not in err
 
 
 @pytest.mark.parametrize(("arguments", "keep"), [(["demo"], False), (["demo", "--keep"], True)])
@@ -40,16 +60,39 @@ def test_the_demo_is_run(arguments: list[str], keep: bool, monkeypatch: pytest.M
     assert asked == [keep]
 
 
-def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def run(*, keep: bool) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demo, "run", run)
     assert main(["demo"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_the_arguments_are_those_of_the_process() -> None:
     command = [sys.executable, "-m", "clawguard", "nonsense"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith("usage:")
+    assert run.stderr.startswith("clawguard: ")
+
+
+def test_without_the_extra_the_help_says_how_to_get_it() -> None:
+    run = run_without_extra("--help")
+    assert run.returncode == 0
+    assert run.stdout.startswith("usage: clawguard demo [--keep]")
+    assert "pip install 'clawguard-sessions[cli]'" in run.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["create", "planner"], ["demo", "--fast"]])
+def test_without_the_extra_a_command_prints_the_install_line(arguments: list[str]) -> None:
+    run = run_without_extra(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "pip install 'clawguard-sessions[cli]'" in run.stderr
+
+
+def test_without_the_extra_the_demo_runs() -> None:
+    run = run_without_extra("demo")
+    assert run.returncode == 0, run.stderr
+    assert "All of it went as promised" in run.stdout
