@@ -11,7 +11,7 @@ TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-integrations check bench torture schemas format clean
+.PHONY: help demo test test-integrations check bench torture schemas reference format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -42,6 +42,9 @@ torture: $(DEV) ## run the long fault experiments
 
 schemas: $(DEV) ## write the events' JSON Schemas, docs/reference/events
 	@$(PY) -m tests.events.schema_files
+
+reference: $(DEV) ## write the command line's reference, docs/reference/cli.md
+	@$(PY) -m tests.cli.reference
 
 format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff check --fix .

@@ -29,7 +29,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
 POSTGRES = "docs/howto/postgres.md"
-FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web", "agents")
+FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web", "agents", "cli")
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")

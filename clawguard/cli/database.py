@@ -31,7 +31,6 @@ app = typer.Typer(
 class Brought(NamedTuple):
     """Hold what is known of a copy that was made ready: its last event till then, how many sessions ended."""
 
-    issuer: str
     events: int
     ended: int
 
@@ -148,25 +147,26 @@ def check(ctx: typer.Context, as_json: o.Json = False) -> None:
 
 def _make_ready(copy: Path, ready: Path, settings: Settings, path: Path, *, keep_sessions: bool) -> Brought:
     """Bring a copy to where nobody sees it, prove it, and end what must not live on in it."""
-    from clawguard import SessionManager
+    from clawguard import SessionManager, Verifier
     from clawguard.store.copies import bring, faults_of
 
     bring(copy, ready)
     faults = faults_of(ready)
     if faults:
         raise ConfigError(f"the copy is damaged: {faults[0]}", hint="take another one")
-    kek = settings.kek_source() or path.with_name(f"{path.name}-kek")
-    ended = 0
-    with SessionManager.open(ready, kek=kek, sweep_every=None, create=False) as opened:
-        found = opened.events.verify()
+    with Verifier.open(ready) as looked_at:
+        found = looked_at.events.verify()
         if not found:
             raise ConfigError(f"the log of the copy does not hold: {found.fault}", hint="take another one")
-        issuer, events = opened.issuer, opened.events.last()[0]
-        if not keep_sessions:
-            ended = opened.revoke_where(everything=True, reason=_REASON).count
-            opened.keys.rotate(emergency=True)
+        issuer, events = looked_at.issuer, looked_at.events.last()[0]
     _check_same(path, issuer)
-    return Brought(issuer, events, ended)
+    if keep_sessions:
+        return Brought(events, 0)
+    kek = settings.kek_source() or path.with_name(f"{path.name}-kek")
+    with SessionManager.open(ready, kek=kek, sweep_every=None, create=False) as opened:
+        ended = opened.revoke_where(everything=True, reason=_REASON).count
+        opened.keys.rotate(emergency=True)
+    return Brought(events, ended)
 
 
 def _check_same(path: Path, issuer: str) -> None:

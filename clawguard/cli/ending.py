@@ -125,7 +125,7 @@ def tell_ended(ended: Ended, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         show(f"{sessions} would end; nothing was changed")
     elif ended.count == 0:
-        show("nothing to end: it had ended already")
+        show("nothing to end")
     else:
         show(f"{sessions} ended")
         if ended.cause_id:

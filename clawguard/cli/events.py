@@ -303,11 +303,15 @@ def _tell_verified(found: Verification, *, as_json: bool) -> None:
     if as_json:
         print_json(verified(found))
     elif found:
-        show(f"{found.count} entries hold, head {found.head[:16]}")
+        show(f"{_entries(found.count)}, head {found.head[:16]}")
     else:
-        show(cell(f"the log does not hold: {found.fault}", "red"), f"{found.count} entries before it hold")
+        show(cell(f"the log does not hold: {found.fault}", "red"), f"{_entries(found.count)} before it")
     if not found:
         raise typer.Exit(Exit.FAILED)
+
+
+def _entries(count: int) -> str:
+    return "1 entry holds" if count == 1 else f"{count} entries hold"
 
 
 def _cut(events: Iterable[Event], limit: int, *, from_start: bool) -> Iterable[Event]:
