@@ -101,6 +101,10 @@ def run(argv: Sequence[str]) -> int:
         return Exit.USAGE
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except OSError as error:
+        hint = "see to the file or disk that it is about; what was done before stands"
+        tell(error.strerror or "the system refused", code="os_error", hint=hint, as_json=as_json)
+        return Exit.CONFIG
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else Exit.FAULT
     except Exception as error:

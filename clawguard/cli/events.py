@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from clawguard.checks import is_integer
 from clawguard.cli import options as o
 from clawguard.cli.faults import Exit
 from clawguard.cli.host import manager, verifier
@@ -41,6 +42,7 @@ __all__ = ["app", "verified"]
 Format = Literal["ndjson", "cloudevents", "ocsf", "cef"]
 
 _SHOWN = 20
+_MAX_LIMIT = 100_000
 _LOOK_AGAIN = 0.2  # seconds
 _LONGEST_NOTE = 262_144
 
@@ -184,6 +186,8 @@ def sign(ctx: typer.Context, out: Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the note into a file.")
 ] = None, as_json: o.Json = False) -> None:  # fmt: skip
     """Sign what the log holds now; keep the note where nobody who can write the database can write it."""
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise InvalidArgument("--out", "must be the path of a file, in a folder that exists")
     with manager(ctx) as opened:
         made, key = opened.events.checkpoint(), opened.events.key
     if out is not None:
@@ -315,8 +319,8 @@ def _entries(count: int) -> str:
 
 
 def _cut(events: Iterable[Event], limit: int, *, from_start: bool) -> Iterable[Event]:
-    if limit < 1:
-        raise InvalidArgument("--limit", "must be at least 1")
+    if not is_integer(limit, least=1, most=_MAX_LIMIT):
+        raise InvalidArgument("--limit", f"must be 1 to {_MAX_LIMIT}")
     if not from_start:
         return deque(events, limit)
     return (event for _, event in zip(range(limit), events, strict=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -67,12 +68,12 @@ def test_a_line_that_could_not_be_written_comes_again(cli: Cli, monkeypatch: pyt
 
     def emit(text: str) -> None:
         if len(written) == 2:
-            raise OSError("the disk is full")
+            raise OSError(errno.ENOSPC, "No space left on device")
         written.append(json.loads(text)["seq"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("clawguard.cli.output.emit", emit)
-        cli("events", "export", "--durable", "siem", code=1)
+        cli("events", "export", "--durable", "siem", code=6)
     assert written == [1, 2]
     rest = cli("events", "export", "--durable", "siem").out.splitlines()
     assert [json.loads(each)["seq"] for each in rest] == [3, 4, 5]
