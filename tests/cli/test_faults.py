@@ -71,8 +71,22 @@ def test_attack_121_a_token_in_an_argument_is_not_repeated(cli: Cli) -> None:
 
 
 def test_attack_122_an_error_cannot_write_to_the_terminal(cli: Cli) -> None:
-    err = cli("show", "x\x1b]0;owned\x07\x9b31m", code=2).err + cli("\x1b[31mlist", code=2).err
-    assert all(each.isprintable() or each == "\n" for each in err)
+    evil = "x\x1b]0;owned\x07\x9b31m\u202e"
+    for arguments, code in (
+        (("show", evil), 2),
+        ((evil,), 2),
+        (("--config", evil, "list"), 6),
+        (("--url", evil, "list"), 6),
+        (("db", "restore", evil, "--yes"), 6),
+    ):
+        err = cli(*arguments, code=code).err
+        assert all(each.isprintable() or each == "\n" for each in err)
+    assert redacted(evil).isprintable()
+
+
+def test_a_token_on_the_command_line_is_not_taken(cli: Cli) -> None:
+    token = cli.token("planner")
+    assert "not taken from the command line" in cli("inspect", token, stdin=token, code=2).err
 
 
 def test_an_error_is_a_line_and_a_hint(cli: Cli) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from clawguard.cli import demo, main
 
+ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_EXTRA = """
 import sys
 sys.modules["typer"] = None
@@ -76,6 +79,36 @@ def test_the_arguments_are_those_of_the_process() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("clawguard: ")
+
+
+LAZY = """
+import sys
+from clawguard.cli import main
+code = main(sys.argv[1:])
+loaded = [name for name in ("rich.console", "pydantic_settings") if name in sys.modules]
+print(code, *loaded, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [
+        (["--version"], ""),
+        (["create", "a", "--token-only", "--ttl", "x"], ""),
+        (["list"], " pydantic_settings"),
+    ],
+)
+def test_a_command_loads_what_it_needs(arguments: list[str], loaded: str, tmp_path: Path) -> None:
+    """Starting is most of what a short command takes: what draws and reads settings comes when it is wanted."""
+    run = subprocess.run(
+        [sys.executable, "-c", LAZY, *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stderr.splitlines()[-1].partition(" ")[2] == loaded.strip()
 
 
 def test_without_the_extra_the_help_says_how_to_get_it() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawguard import ConfigError, InvalidArgument, SessionManager, StoreBusy, Verifier
+from clawguard.store import copies
 from clawguard.store.copies import bring, faults_of, put_in_place, take_copy
 
 
@@ -52,6 +53,22 @@ def test_a_copy_of_a_database_in_use_is_whole(path: Path, tmp_path: Path) -> Non
         assert faults_of(copy) == []
         with Verifier.open(copy) as verifier:
             assert verifier.events.verify()
+
+
+def test_a_copy_is_of_one_moment_whatever_is_written_meanwhile(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "_STEP", 1)
+    with opened(path) as manager:
+        before = manager.create("agent", scopes="a")
+
+        def write(done: int, total: int) -> None:
+            if done % 10 == 0:
+                manager.create("later", scopes="a")
+
+        take_copy(path, tmp_path / "copy.db", progress=write)
+    with Verifier.open(looked_at(tmp_path / "copy.db", tmp_path / "look")) as verifier:
+        assert [each.session_id for each in verifier.events.read()] == [before.id]
 
 
 def test_a_copy_is_one_private_file(path: Path, tmp_path: Path) -> None:
