@@ -17,6 +17,7 @@ from pathlib import Path
 
 __all__ = ["on_a_terminal", "plain"]
 
+ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 Typing = Sequence[tuple[str, str]]  # after which text, which keys; a key is pressed when nothing more comes
@@ -25,7 +26,7 @@ Typing = Sequence[tuple[str, str]]  # after which text, which keys; a key is pre
 def on_a_terminal(folder: Path, *arguments: str, typing: Typing = (), columns: int = 80, **more: str) -> str:
     """Run the command on a terminal of its own, type, and return all that was written to it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("CLAWGUARD_")}
-    environ = {**own, "TERM": "xterm-256color", **more}
+    environ = {**own, "TERM": "xterm-256color", "PYTHONPATH": os.fspath(ROOT), **more}
     for name in ("COLUMNS", "LINES", *(() if "NO_COLOR" in more else ("NO_COLOR",))):
         environ.pop(name, None)
     ready, go = os.pipe()

@@ -99,7 +99,7 @@ print(code, *loaded, file=sys.stderr)
     ],
 )
 def test_a_command_loads_what_it_needs(arguments: list[str], loaded: str, tmp_path: Path) -> None:
-    """Starting is most of what a short command takes: what draws and reads settings comes when it is wanted."""
+    """Starting is most of what a short command takes: what draws and reads settings comes when wanted."""
     run = subprocess.run(
         [sys.executable, "-c", LAZY, *arguments],
         cwd=tmp_path,
