@@ -51,7 +51,7 @@ def examine(
         return [*found, Finding("opening", "fault", error.message, error.hint)], None
     with manager:
         found.append(Finding("opening", "ok", f"{manager.issuer}, schema as this clawguard has it"))
-        for check in (_clock, _keys, _sweeper, _subscribers):
+        for check in (_clock, _keys, _sweeper, _subscribers, _index):
             try:
                 found += check(manager)
             except ClawguardError as error:
@@ -161,3 +161,18 @@ def _subscribers(manager: SessionManager) -> Iterator[Finding]:
             yield Finding(name, "warning", f"{behind} events behind, and nobody is at work on it", mend)
         else:
             yield Finding(name, "ok", f"{behind} events behind")
+
+
+def _index(manager: SessionManager) -> Iterator[Finding]:
+    if not has_full_text_search():
+        return
+    found = manager.history.check_index()
+    if found.is_fine:
+        yield Finding("history index", "ok", "fits the conversations")
+    else:
+        says = (
+            f"{found.missing} entries are missing in it, {found.stray} stray"
+            if found.is_whole
+            else "is damaged"
+        )
+        yield Finding("history index", "fault", says, "clawguard history compact")

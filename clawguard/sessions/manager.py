@@ -88,17 +88,16 @@ class SessionManager(Validation):
 
         `url` is by default `CLAWGUARD_URL`, else `.clawguard/clawguard.db`; `:memory:` leaves nothing
         behind. `issuer` and `audience` are the database's own unless it is new; `audiences` are further
-        ones that its tokens may be for. `policy` (the path of a TOML file, a dict or a `Policy`) is put in
-        force, see `reload_policy`; without it the one in force stays. `kek` is the key-encryption key: 32
-        bytes, a passphrase (str), a key file (pathlib.Path) or a callable; by default `CLAWGUARD_KEK`, else
-        a file beside the database. An agent has at most `max_sessions_per_agent` live sessions in a
-        workspace: a further one is denied, or with `at_limit="evict_oldest"` ends the oldest. A refreshable
-        session ends `refresh_idle` seconds after its last redeem; `refresh_grace` (0 to 60) see `redeem`.
-        Every `sweep_every` seconds natural ends are recorded; None leaves that to `prune_expired`. A write
-        waits at most `lock_timeout` seconds for others. With a `max_staleness` (from 0.25 seconds) validate
-        answers from memory where no event up to then said otherwise. `dispatch` says where live receivers
-        run: on a `thread` of their own, or `inline`, after each call. `encrypt_history` has conversations
-        encrypted at rest, and refuses a database with plain ones. Raises ConfigError for what is wrong.
+        ones that its tokens may be for. `policy` is put in force, see `reload_policy`; without it the one in
+        force stays. `kek` is the key-encryption key: 32 bytes, a passphrase (str), a key file (pathlib.Path)
+        or a callable; by default `CLAWGUARD_KEK`, else a file beside the database. An agent has at most
+        `max_sessions_per_agent` live sessions in a workspace: one more is denied, or with
+        `at_limit="evict_oldest"` ends the oldest. A refreshable session ends `refresh_idle` seconds after
+        its last redeem; `refresh_grace` (0 to 60) see `redeem`. Every `sweep_every` seconds natural ends are
+        recorded; None leaves that to `prune_expired`. A write waits at most `lock_timeout` seconds. With a
+        `max_staleness` (from 0.25 seconds) validate answers from memory where no event up to then said
+        otherwise. Live receivers run on a `thread` of their own or `inline`, after each call. With
+        `encrypt_history` conversations are encrypted at rest, and plain ones refused. Raises ConfigError.
         """
         first = None if policy is None else Given.of(policy)  # a fault shows before anything is made
         check_flag(encrypt_history, argument="encrypt_history")
@@ -262,10 +261,7 @@ class SessionManager(Validation):
         proof: Proof | None = None,
         end: bool = False,
     ) -> Use:
-        """Bind the session for a `with` or `async with` block.
-
-        `end=True` ends it on the way out, also when the block raised.
-        """
+        """Bind the session for a `with` or `async with` block; `end=True` ends it on the way out, always."""
         finish = self.end if end else None
         return Use(self, token, require=require, proof=proof, finish=finish)
 

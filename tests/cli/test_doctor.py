@@ -13,6 +13,7 @@ from clawguard.cli import health
 from clawguard.clock import SECOND, SystemClock
 from tests.cli.commands import Cli
 from tests.clocks import FakeClock
+from tests.openers import raw
 
 DATABASE = Path(".clawguard/clawguard.db")
 HOUR = 3_600 * SECOND
@@ -78,6 +79,18 @@ def test_a_subscriber_that_parked_or_fell_behind_is_told(cli: Cli, monkeypatch: 
     assert levels(cli)["subscriber slow"] == "warning"
     cli("events", "export", "--durable", "slow")
     assert levels(cli)["subscriber slow"] == "ok"
+
+
+def test_an_index_that_lacks_entries_is_a_fault_until_mended(cli: Cli) -> None:
+    with SessionManager.open(DATABASE) as manager:
+        session = manager.create("agent", scopes="a")
+        manager.history.append(session, {"role": "user", "content": "hello"})
+        assert manager.history.search("hello")
+    with raw(DATABASE) as connection:
+        connection.execute("DELETE FROM entry_words")
+    assert levels(cli, code=7)["history index"] == "fault"
+    cli("history", "compact")
+    assert levels(cli)["history index"] == "ok"
 
 
 def test_a_full_disk_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
