@@ -16,10 +16,12 @@ from clawguard.errors import (
     ClockError,
     ConfigError,
     DelegationRefused,
+    EntryUnreadable,
     InvalidArgument,
     KeyInUse,
     LimitReached,
     OutcomeUnknown,
+    SearchUnavailable,
     SessionNotFound,
     StoreUnavailable,
     StoreUpgraded,
@@ -63,7 +65,8 @@ _CODES: Final = (
     ((StoreUnavailable, ClockError), Exit.UNAVAILABLE),
     (SessionNotFound, Exit.NOT_FOUND),
     (InvalidArgument, Exit.USAGE),
-    (ConfigError, Exit.CONFIG),
+    ((ConfigError, SearchUnavailable), Exit.CONFIG),
+    (EntryUnreadable, Exit.FAILED),
     ((AccessDenied, DelegationRefused, KeyInUse, LimitReached), Exit.REFUSED),
 )
 _TOKENS = re.compile(r"eyJ[\w-]{6,}(?:\.[\w-]*){1,2}|cgr1_[\w-]+")

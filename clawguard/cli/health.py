@@ -166,6 +166,9 @@ def _subscribers(manager: SessionManager) -> Iterator[Finding]:
 def _index(manager: SessionManager) -> Iterator[Finding]:
     if not has_full_text_search():
         return
+    if manager.history.encryption.status().key is not None:
+        yield Finding("history index", "ok", "there is none: conversations are encrypted")
+        return
     found = manager.history.check_index()
     if found.is_fine:
         yield Finding("history index", "ok", "fits the conversations")

@@ -234,6 +234,42 @@ def compact(ctx: typer.Context, as_json: o.Json = False) -> None:
         show(f"{count} entries were indexed")
 
 
+@app.command()
+def encrypt(
+    ctx: typer.Context,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Put a new content key in the place of the one in use.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only tell how far it has come.")] = False,
+    actor: o.Actor = None,
+    yes: o.Yes = False,
+    as_json: o.Json = False,
+) -> None:
+    """Encrypt all conversations, those that are there too; with --rotate under a new content key.
+
+    Everything else goes on meanwhile, but for searches, of which there are none any more. Nothing takes it
+    back. What was cut short is taken up by the same command.
+    """
+    with manager(ctx) as opened:
+        encryption, count = opened.history.encryption, 0
+        if not status:
+            if encryption.status().key is None:
+                ask("encrypt all conversations, for good, and end searching in them?", yes=yes)
+            with progress("sealing", as_json=as_json) as tell:
+                act = encryption.rotate if rotate else encryption.enable
+                count = act(progress=tell, actor=actor)
+        found = encryption.status()
+    if as_json:
+        from clawguard.cli.shapes import Encrypted
+
+        print_json(Encrypted(count=count, key=found.key, remaining=found.remaining))
+    elif found.key is None:
+        show("conversations are not encrypted")
+    else:
+        entries = counted(count, "entry", "entries")
+        show(f"{entries} sealed; the content key is number {found.key}, {found.remaining} not under it yet")
+
+
 def _line(entry: Entry) -> str:
     who = cell(entry.role or entry.kind).plain
     return f"{entry.seq:>4}  {instant(entry.at)[11:]}  {who:<9}  {plain(entry.text)}\n"

@@ -61,9 +61,9 @@ def cell(value: object, style: str = "") -> Text:
     return Text(plain(value), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number of things: `1 session`, `2 sessions`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or f'{noun}s'}"
 
 
 def instant(at: datetime | None) -> str:

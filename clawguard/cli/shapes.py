@@ -179,6 +179,14 @@ class Imported(Shape):
     header: dict[str, Any] | None = Field(description="the file's first line, where it says whose it was")
 
 
+class Encrypted(Shape):
+    count: int = Field(description="how many entries were sealed by this command")
+    key: int | None = Field(
+        description="the number of the content key in use; null where nothing is encrypted"
+    )
+    remaining: int = Field(description="how many entries are not under it yet")
+
+
 class Finding(Shape):
     name: str = Field(description="what was looked at")
     level: Literal["ok", "warning", "fault"] = Field(description="how it is")
@@ -273,6 +281,7 @@ PRINTS: dict[str, type[Shape] | Record | str] = {
     "history delete": Done,
     "history cleanup": Counted,
     "history compact": Counted,
+    "history encrypt": Encrypted,
     "sweep": Counted,
     "purge": Counted,
     "doctor": Checkup,

@@ -48,6 +48,7 @@ SAID = {
     "history delete": "{session} --yes",
     "history cleanup": "--idle-for 30d --dry-run",
     "history compact": "",
+    "history encrypt": "--yes",
     "sweep": "",
     "purge": "--older-than 30d",
     "doctor": "",

@@ -93,6 +93,19 @@ def test_an_index_that_lacks_entries_is_a_fault_until_mended(cli: Cli) -> None:
     assert levels(cli)["history index"] == "ok"
 
 
+def test_encrypted_conversations_need_no_index(cli: Cli) -> None:
+    with SessionManager.open(DATABASE) as manager:
+        session = manager.create("agent", scopes="a")
+        manager.history.append(session, {"role": "user", "content": "hello"})
+    assert "--yes" in cli("history", "encrypt", code=2).err
+    assert cli.json("history", "encrypt", "--status") == {"count": 0, "key": None, "remaining": 0}
+    assert cli.json("history", "encrypt", "--yes") == {"count": 1, "key": 1, "remaining": 0}
+    assert cli.json("history", "encrypt", "--rotate") == {"count": 1, "key": 2, "remaining": 0}
+    assert levels(cli)["history index"] == "ok"
+    assert "encrypted" in cli("history", "search", "hello", code=6).err
+    assert "hello" in cli("history", "tail", session.id).out
+
+
 def test_a_full_disk_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_LITTLE_ROOM", 2**62)
     assert levels(cli)["room"] == "warning"
