@@ -340,12 +340,14 @@ class Inspection(NamedTuple):
     """Tell what a token is, without ever raising for a bad one.
 
     `verdict` is `active`, `ended`, `superseded` or `invalid`; `session` and `claims` are None for a token
-    that is not ours or whose session was purged.
+    that is not ours or whose session was purged. `context` is the authority that an active one carries at
+    this moment, and None for any other; whoever holds a bound one has still to prove it.
     """
 
     verdict: Literal["active", "ended", "superseded", "invalid"]
     session: Session | None
     claims: JSONObject | None
+    context: SessionContext | None = None
 
 
 def json_ready(record: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

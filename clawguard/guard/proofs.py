@@ -102,6 +102,15 @@ class CertificateProof:
     def __init__(self, certificate: bytes | str, /) -> None:
         self._thumbprint = b64encode(hashlib.sha256(_der(certificate)).digest()).decode()
 
+    @classmethod
+    def of_thumbprint(cls, thumbprint: str, /) -> CertificateProof:
+        """Return the proof for the SHA-256 thumbprint that another process has reckoned (RFC 8705, 3.1)."""
+        if not isinstance(thumbprint, str) or not _THUMBPRINT.fullmatch(thumbprint):
+            raise InvalidArgument("thumbprint", "must be 43 characters of base64url")
+        made = cls.__new__(cls)
+        made._thumbprint = thumbprint
+        return made
+
     def __repr__(self) -> str:
         return f"CertificateProof(thumbprint={self._thumbprint!r})"
 

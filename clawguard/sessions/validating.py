@@ -48,6 +48,8 @@ from clawguard.sessions.standing import (
 
 __all__ = ["Validation"]
 
+Verdict = Literal["active", "ended", "superseded", "invalid"]
+
 
 class Validation(Opened):
     """Say who is calling and what they may do; what is gathered is written every `every` seconds."""
@@ -158,31 +160,32 @@ class Validation(Opened):
         """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
         return Use(self, token, require=require, proof=proof)
 
-    def inspect(self, token: str, /) -> Inspection:
+    def inspect(self, token: str, /, *, audience: str | None = None) -> Inspection:
         """Tell what a token is without raising for a bad or ended one, and without recording anything."""
         if not isinstance(token, str):
             raise InvalidArgument("token", "must be a token", hint="pass `session.token`")
         now = self._time()
         try:
-            claims = self._verify(token, audience=None, now=now)
+            claims = self._verify(token, audience=audience, now=now)
             rows = self._store.read("session.get", id=claims.session_id)
             if not rows:
                 return Inspection(verdict="invalid", session=None, claims=None)
             session = Session.from_tuple(rows[0])
         except TokenFault:
             return Inspection(verdict="invalid", session=None, claims=None)
-        return Inspection(verdict=self._verdict(claims, now), session=session, claims=claims.to_dict())
+        verdict, context = self._verdict(claims, now)
+        return Inspection(verdict=verdict, session=session, claims=claims.to_dict(), context=context)
 
-    def _verdict(self, claims: Claims, now: int) -> Literal["active", "ended", "superseded", "invalid"]:
+    def _verdict(self, claims: Claims, now: int) -> tuple[Verdict, SessionContext | None]:
         try:
-            self._judge(claims, now=now)
+            standing = self._judge(claims, now=now)
         except SessionEnded:
-            return "ended"
+            return "ended", None
         except TokenSuperseded:
-            return "superseded"
+            return "superseded", None
         except TokenFault:
-            return "invalid"
-        return "active"
+            return "invalid", None
+        return "active", self._context(standing, session_id=claims.session_id, scopes=claims.scopes)
 
     def _check_token(
         self, token: str, *, audience: str | None, source: str | None, now: int, consistency: Consistency
