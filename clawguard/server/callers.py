@@ -1,0 +1,127 @@
+"""Who calls: the session behind a request's token, and what it may hand on."""
+
+# No annotations as text here: FastAPI reads those of `__call__`.
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from clawguard.errors import ClawguardError, InsufficientScope, PolicyDenied
+from clawguard.models import SessionContext
+from clawguard.scopes import Scopes, parse_scopes
+from clawguard.server.problems import Failed
+from clawguard.server.state import State, state_of
+from clawguard.web.asgi import SCOPE_KEY, address_of, read_scope
+from clawguard.web.bearer import Refusal, certificate_proof
+from clawguard.web.fastapi import Refused
+
+__all__ = [
+    "ADMIN",
+    "SCHEME_NAME",
+    "SCOPES",
+    "Caller",
+    "Held",
+    "check_whole_database",
+    "check_within",
+    "identify",
+    "may",
+]
+
+SCHEME_NAME = "Clawguard"
+ADMIN = "clawguard:admin"
+SCOPES = {
+    "clawguard:sessions:create": "make root sessions",
+    "clawguard:sessions:read": "read sessions",
+    "clawguard:sessions:delegate": "make child sessions of any session",
+    "clawguard:sessions:refresh": "get the next token of any session",
+    "clawguard:sessions:revoke": "end any session",
+    "clawguard:history:read": "read and search conversations",
+    "clawguard:events:read": "read and follow the log",
+    "clawguard:keys:read": "list the signing keys",
+    "clawguard:keys:rotate": "rotate the signing keys",
+    "clawguard:introspect": "ask about tokens of others",
+    "clawguard:metrics:read": "read the metrics",
+    ADMIN: "make sessions that outlive the caller's own",
+}
+"""What the server's own callers may hold, each in its own workspace."""
+
+
+class _Scheme(SecurityBase):
+    """Have the guard of the server that a request came to check it."""
+
+    def __init__(self) -> None:
+        self.scheme_name = SCHEME_NAME
+        self.model = HTTPBearer(bearerFormat="JWT", description="a clawguard token; a bound one as DPoP")
+
+    async def __call__(self, conn: HTTPConnection, needed: SecurityScopes) -> AsyncIterator[SessionContext]:
+        """Bind the caller's session while the request is answered."""
+        async with asynccontextmanager(state_of(conn).guard.__call__)(conn, needed) as session:
+            assert session is not None  # noqa: S101  # this guard lets nobody's requests through to nothing
+            try:
+                yield session
+            except ClawguardError as error:
+                raise Failed(error) from None
+
+
+_scheme = _Scheme()
+
+Caller = SessionContext
+Held = Annotated[State, Depends(state_of)]
+
+
+def may(*scopes: str) -> Any:
+    """Return the dependency on a caller that holds all of the scopes."""
+    return Security(_scheme, scopes=list(scopes))
+
+
+async def identify(conn: HTTPConnection, state: State) -> SessionContext | None:
+    """Return who calls, or None for a request without any credential; its session is not bound.
+
+    For the endpoints where a token in the body may be credential enough. Raises Refused.
+    """
+    front = state.front
+    found = read_scope(conn.scope, front)
+    if isinstance(found, Refusal):
+        if front.lets_through(found):
+            return None
+        raise Refused(found)
+    caller = front.caller(address_of(conn.scope))
+    reported = None if found.proof or front.certificate_of is None else front.certificate_of(conn)
+    proof = found.proof or certificate_proof(reported)
+    try:
+        session = await asyncio.to_thread(caller.validate, found.token, proof=proof)
+    except ClawguardError as error:
+        raise Refused(front.refuse(found)(error)) from None
+    conn.scope[SCOPE_KEY] = session
+    return session
+
+
+def check_within(
+    caller: SessionContext, scopes: Scopes, *, role: str | None, task_type: str | None = None
+) -> None:
+    """Raise unless a caller holds itself what a token is to hold that it will be given.
+
+    Scopes: all of them. A role and a task set ceilings and decide rules, so a caller that has one can only
+    give the same.
+    """
+    wanted = parse_scopes(scopes)
+    missing = caller.scopes.missing(wanted)
+    if missing:
+        raise InsufficientScope(caller.agent_id, tuple(wanted), missing)
+    if caller.role is not None and role != caller.role:
+        raise PolicyDenied("another role", f"the caller has the role {caller.role}")
+    if caller.task_type is not None and task_type != caller.task_type:
+        raise PolicyDenied("another task", f"the caller has the task {caller.task_type}")
+
+
+def check_whole_database(caller: SessionContext, state: State) -> None:
+    """Raise unless a caller may do what concerns every workspace."""
+    if caller.workspace_id != state.settings.workspace:
+        raise PolicyDenied("what concerns the whole database", "the caller is of another workspace")

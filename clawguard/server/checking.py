@@ -1,0 +1,232 @@
+"""What a verifier elsewhere asks: validate and authorize, with all that a verifier beside the store does."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from clawguard.clock import to_datetime
+from clawguard.errors import AccessDenied, InsufficientScope, InvalidToken, SessionEnded
+from clawguard.guard import CertificateProof, DPoPProof, Proof
+from clawguard.models import SessionContext
+from clawguard.scopes import parse_scopes
+from clawguard.server.answers import ActorAnswer
+from clawguard.server.bodies import StrictRoute
+from clawguard.server.callers import Caller, Held, may
+from clawguard.server.fields import Closed, ScopeList, ScopeName, Text, Token
+from clawguard.server.problems import answers
+from clawguard.server.shown import claimed_by, is_of_workspace
+from clawguard.server.state import State
+from clawguard.web.asgi import address_of
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["verifiers"])
+
+_OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
+
+
+class ContextAsked(Closed):
+    """Name an authority that was found before: its session and generation, and the scopes it had."""
+
+    session_id: str = Field(min_length=1, max_length=255)
+    generation: int = Field(ge=1, le=2**53 - 1)
+    scopes: ScopeList
+
+    def context(self) -> SessionContext:
+        """Return it as a context; what else one holds is read from the row."""
+        return SessionContext(
+            session_id=self.session_id,
+            generation=self.generation,
+            agent_id="-",
+            subject="-",
+            workspace_id="-",
+            audience="-",
+            role=None,
+            scopes=parse_scopes(self.scopes),
+            task_type=None,
+            expires_at=to_datetime(0),
+            actors=(),
+        )
+
+
+class DPoPShown(Closed):
+    """Hold a DPoP proof and the request it came with."""
+
+    dpop: str = Field(max_length=8_192)
+    method: str = Field(max_length=32, examples=["GET"])
+    url: str = Field(max_length=8_192, examples=["https://api.example.com/docs"])
+
+    def proof(self) -> Proof:
+        """Return it as a proof."""
+        return DPoPProof(self.dpop, method=self.method, url=self.url)
+
+
+class CertificateShown(Closed):
+    """Hold the thumbprint of the certificate that a TLS terminator has checked."""
+
+    thumbprint: str = Field(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")
+
+    def proof(self) -> Proof:
+        """Return it as a proof."""
+        return CertificateProof.of_thumbprint(self.thumbprint)
+
+
+class _Validation(Closed):
+    require: ScopeList = Field(default_factory=list)
+    any_of: ScopeList = Field(default_factory=list)
+    audience: Text | None = None
+    source: Text | None = Field(None, description="where the token came from", examples=["192.0.2.7"])
+
+
+class TokenValidation(_Validation):
+    """Ask whether a token holds."""
+
+    token: Token
+    proof: DPoPShown | CertificateShown | None = None
+
+
+class ContextValidation(_Validation):
+    """Ask whether what was found before still holds; with `quiet` that is no activity."""
+
+    context: ContextAsked
+    quiet: bool = False
+
+
+class Authorization(Closed):
+    """Ask whether a session may do an action."""
+
+    context: ContextAsked
+    action: ScopeName
+    resource: Text | None = None
+    risk: float = Field(0.0, allow_inf_nan=False)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ContextAnswer(_Answer):
+    """Say who is calling, and with what authority."""
+
+    session_id: str
+    generation: int
+    agent_id: str
+    subject: str
+    workspace_id: str
+    audience: str
+    role: str | None
+    scopes: list[str]
+    task_type: str | None
+    expires_at: datetime
+    actors: list[ActorAnswer]
+
+
+class RefusalAnswer(_Answer):
+    """Say why not, as far as a verifier beside the store would."""
+
+    code: str = Field(examples=["session_ended"])
+    cause: str | None = None
+    reason: str | None = None
+    agent_id: str | None = None
+    required: list[str] | None = None
+    missing: list[str] | None = None
+    any_of: bool | None = None
+
+
+class ValidationAnswer(_Answer):
+    """Hold a context, or a refusal."""
+
+    context: ContextAnswer | None = None
+    refusal: RefusalAnswer | None = None
+
+
+class DecisionAnswer(_Answer):
+    """Say what the policy decides."""
+
+    allowed: bool
+    action: str
+    reason: str
+    policy: str
+    rule: str | None
+    masked_fields: list[str]
+
+
+class AuthorizationAnswer(_Answer):
+    """Hold a decision, or a refusal."""
+
+    decision: DecisionAnswer | None = None
+    refusal: RefusalAnswer | None = None
+
+
+@router.post("/validate", responses=answers(*_OFTEN))
+async def validate(
+    asked: TokenValidation | ContextValidation,
+    request: Request,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:introspect")],
+) -> ValidationAnswer:
+    """Check a token or context of the caller's workspace, and say who it is.
+
+    A token of a session whose uses are counted spends one. One of another workspace is answered as one that
+    nobody has.
+    """
+    _count(state, request, caller)
+    manager = state.manager
+    wanted: dict[str, Any] = {"require": asked.require, "any_of": asked.any_of, "audience": asked.audience}
+    try:
+        if isinstance(asked, TokenValidation):
+            await _check_workspace(state, claimed_by(asked.token).session_id, caller)
+            proof = None if asked.proof is None else asked.proof.proof()
+            context = await manager.validate(asked.token, source=asked.source, proof=proof, **wanted)
+        elif asked.quiet:
+            await _check_workspace(state, asked.context.session_id, caller)
+            await manager.recheck(asked.context.context())
+            return ValidationAnswer()
+        else:
+            await _check_workspace(state, asked.context.session_id, caller)
+            context = await manager.validate(asked.context.context(), source=asked.source, **wanted)
+    except AccessDenied as error:
+        return ValidationAnswer(refusal=_refused(error))
+    return ValidationAnswer(context=ContextAnswer.model_validate(context.to_dict()))
+
+
+@router.post("/authorize", responses=answers(*_OFTEN))
+async def authorize(
+    asked: Authorization,
+    request: Request,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:introspect")],
+) -> AuthorizationAnswer:
+    """Decide by the policy whether a session of the caller's workspace may do an action."""
+    _count(state, request, caller)
+    try:
+        await _check_workspace(state, asked.context.session_id, caller)
+        decision = await state.manager.authorize(
+            asked.context.context(), asked.action, resource=asked.resource, risk=asked.risk
+        )
+    except AccessDenied as error:
+        return AuthorizationAnswer(refusal=_refused(error))
+    return AuthorizationAnswer(decision=DecisionAnswer.model_validate(decision.to_dict()))
+
+
+async def _check_workspace(state: State, session_id: str, caller: Caller) -> None:
+    if not await is_of_workspace(state.manager, session_id, caller.workspace_id):
+        raise InvalidToken
+
+
+def _count(state: State, request: Request, caller: Caller) -> None:
+    state.rates.count("check", f"address:{address_of(request.scope) or '-'}")
+    state.rates.count("check", f"session:{caller.session_id}")
+
+
+def _refused(error: AccessDenied) -> RefusalAnswer:
+    told: dict[str, Any] = {"code": error.code}
+    match error:
+        case SessionEnded():
+            told |= {"cause": error.cause, "reason": error.reason}
+        case InsufficientScope():
+            told |= {"agent_id": error.agent_id, "any_of": error.any_of}
+            told |= {"required": list(error.required), "missing": list(error.missing)}
+    return RefusalAnswer(**told)

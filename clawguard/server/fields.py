@@ -1,0 +1,75 @@
+"""What requests are made of: closed models, and texts, scopes and durations as the library takes them."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from clawguard.checks import is_text, is_token
+from clawguard.clock import LONGEST, SECOND
+from clawguard.scopes import MAX_SCOPES, check_scope
+
+__all__ = [
+    "AgentId",
+    "Closed",
+    "Cursor",
+    "Duration",
+    "Reason",
+    "ScopeList",
+    "ScopeName",
+    "SessionId",
+    "Text",
+    "Token",
+]
+
+_ID = "01a1fccf-cf9e-7037-aefb-eac59a7e9560"
+
+
+class Closed(BaseModel):
+    """Take no member that is not named here, and none of another type; show no value in an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def _checked_text(value: str) -> str:
+    if not is_text(value):
+        raise ValueError("must be 1 to 255 printable characters")
+    if is_token(value):
+        raise ValueError("is a token, which belongs nowhere but in the Authorization header")
+    return value
+
+
+def _text(longest: int, example: str) -> Any:
+    schema = {"type": "string", "minLength": 1, "maxLength": longest, "format": "printable-text"}
+    return WithJsonSchema({**schema, "examples": [example]})
+
+
+def _checked_scope(value: str) -> str:
+    return check_scope(value)
+
+
+Text = Annotated[str, AfterValidator(_checked_text), _text(255, "telegram_user123")]
+Reason = Annotated[str, AfterValidator(_checked_text), _text(255, "laptop lost")]
+AgentId = Annotated[
+    str, StringConstraints(max_length=249), AfterValidator(_checked_text), _text(249, "planner")
+]
+SessionId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    Field(examples=[_ID]),
+]
+ScopeName = Annotated[
+    str,
+    AfterValidator(_checked_scope),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 255,
+            "pattern": r"^([a-z0-9._-]+(:[a-z0-9._-]+){0,14}(:[a-z0-9._-]+|:\*)?|\*)$",
+            "examples": ["docs:read"],
+        }
+    ),
+]
+ScopeList = Annotated[list[ScopeName], Field(max_length=MAX_SCOPES, examples=[["docs:read", "mail:send"]])]
+Duration = Annotated[float, Field(ge=1, le=LONGEST // SECOND, allow_inf_nan=False, examples=[900])]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=8_192), Field(examples=["eyJhbGciOi…"])]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=1_024, pattern=r"^[A-Za-z0-9_=-]+$")]

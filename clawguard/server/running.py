@@ -1,0 +1,118 @@
+"""Serve: uvicorn around the app, from the first token to a stop that finishes what has begun."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import TextIO
+
+import uvicorn
+
+from clawguard.checks import is_integer
+from clawguard.clock import SECOND, Duration, microseconds
+from clawguard.errors import InvalidArgument
+from clawguard.server.app import create_app
+from clawguard.server.first_start import hand_over, mint_admin
+from clawguard.server.logs import logging_to
+from clawguard.server.settings import Settings
+from clawguard.server.tail import Tail
+from clawguard.sessions.manager import SessionManager
+
+__all__ = ["serve"]
+
+_logger = logging.getLogger("clawguard.server")
+
+
+class _Server(uvicorn.Server):
+    """End the event streams first when it stops, for they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, tail: Tail) -> None:
+        super().__init__(config)
+        self._tail = tail
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connection, let what has begun come to its end, then stop."""
+        self._tail.stop()
+        await super().shutdown(sockets)
+
+
+def serve(
+    manager: SessionManager,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8425,
+    settings: Settings | None = None,
+    certificate: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    admin_file: str | os.PathLike[str] | None = None,
+    trusted_proxies: str | None = None,
+    grace: Duration = 10,
+    out: TextIO | None = None,
+    logs: TextIO | None = None,
+) -> None:
+    """Serve an open manager until SIGTERM or SIGINT, and close it.
+
+    Where no admin session is live, one is made, and its token goes to `admin_file` (new, 0600), else to `out`
+    (stdout): once, and never to `logs` (stderr), which get one JSON object a line. `certificate` and `key`
+    are PEM files; without them put TLS in front, and name its addresses in `trusted_proxies`, so that the
+    callers' own are known. What has begun has `grace` seconds to finish. Raises InvalidArgument and
+    ConfigError before anything listens.
+    """
+    settings = settings or Settings()
+    if not is_integer(port, least=0, most=65_535):
+        raise InvalidArgument("port", "must be 0 to 65535")
+    if (certificate is None) is not (key is None):
+        raise InvalidArgument("certificate", "goes with a key", hint="give both, or none")
+    patience = microseconds(grace, argument="grace", least=0) // SECOND
+    with manager, logging_to(logs or sys.stderr):
+        app = create_app(manager, settings=settings)
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws="none",
+            proxy_headers=trusted_proxies is not None,
+            forwarded_allow_ips=trusted_proxies,
+            ssl_certfile=certificate,
+            ssl_keyfile=None if key is None else os.fspath(key),
+            timeout_graceful_shutdown=patience,
+        )
+        admin = mint_admin(manager, settings)
+        if admin is not None:
+            hand_over(admin, out or sys.stdout, admin_file)
+            _logger.info("an admin session was made", extra={"session_id": admin.id})
+        if certificate is None and settings.origin is None and not _is_loopback(host):
+            _logger.warning("tokens come in the clear: give a certificate, or an origin with TLS in front")
+        with _stopped_by_signals():
+            _Server(config, app.state.clawguard.tail).run()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Survive the signal that stopped the server: uvicorn raises it once more, before the store is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,170 @@
+"""Sessions: create, list, show, tree, delegate, refresh, revoke; each within the caller's own workspace."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from clawguard.clock import SECOND, to_microseconds
+from clawguard.models import IssuedSession, Session
+from clawguard.server.answers import EndedAnswer, IssuedAnswer, SessionAnswer, SessionList, SessionPage
+from clawguard.server.bodies import StrictRoute
+from clawguard.server.callers import ADMIN, Caller, Held, check_within, may
+from clawguard.server.fields import SessionId
+from clawguard.server.models import (
+    Creation,
+    Delegation,
+    MassRevocation,
+    Refreshing,
+    Revocation,
+    SessionFilters,
+    TotalRevocation,
+)
+from clawguard.server.problems import answers
+from clawguard.server.state import State
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=StrictRoute, prefix="/v1/sessions", tags=["sessions"])
+
+_OFTEN = (400, 401, 403, 408, 413, 422, 500, 503)
+Id = Annotated[SessionId, Path(description="a session's id")]
+
+
+def _issued(session: IssuedSession) -> dict[str, Any]:
+    return session.to_dict() | {"token": session.token, "refresh_token": session.refresh_token}
+
+
+@router.post("", status_code=201, responses=answers(*_OFTEN, 409))
+async def create_session(
+    asked: Creation, state: Held, caller: Annotated[Caller, may("clawguard:sessions:create")]
+) -> IssuedAnswer:
+    """Make a root session in the caller's workspace, and return it with its token.
+
+    Its scopes are some of the caller's own; where the caller has a role or a task, so has it. Without
+    `clawguard:admin` it ends when the caller's session must end, or before.
+    """
+    given = asked.given()
+    for name in ("role", "task_type"):
+        given[name] = given.get(name) or getattr(caller, name)
+    check_within(caller, asked.scopes, role=given["role"], task_type=given["task_type"])
+    if ADMIN not in caller.scopes:
+        given |= await _within_its_life(state, caller, asked)
+    issued = await state.manager.create(
+        asked.agent_id, scopes=asked.scopes, workspace_id=caller.workspace_id, **given
+    )
+    return IssuedAnswer.model_validate(_issued(issued))
+
+
+async def _within_its_life(state: State, caller: Caller, asked: Creation) -> dict[str, float]:
+    """Return the lifetimes that were asked for, cut to what is left of the caller's own."""
+    own = await state.manager.get_session(caller)
+    left = (to_microseconds(own.absolute_expires_at) - state.now()) / SECOND
+    least = max(left, 0.001)  # a session that is over by now is refused as such
+    longest = asked.max_lifetime or max(86_400.0, asked.ttl)
+    return {"ttl": min(asked.ttl, least), "max_lifetime": min(longest, least)}
+
+
+@router.get("", responses=answers(*_OFTEN, 404))
+async def list_sessions(
+    filters: Annotated[SessionFilters, Query()],
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:read")],
+) -> SessionPage:
+    """Return a page of the workspace's sessions, newest first."""
+    workspace = caller.workspace_id
+    if filters.parent_id is not None:
+        await state.manager.sessions.get(filters.parent_id, workspace_id=workspace)
+    given = filters.model_dump(exclude_none=True)
+    page = await state.manager.sessions.page(workspace_id=workspace, **given)
+    return SessionPage(items=[_told(each) for each in page.items], next_cursor=page.next_cursor)
+
+
+def _told(session: Session) -> SessionAnswer:
+    return SessionAnswer.model_validate(session.to_dict())
+
+
+@router.post("/revoke", responses=answers(*_OFTEN))
+async def revoke_where(
+    asked: MassRevocation | TotalRevocation,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:revoke")],
+) -> EndedAnswer:
+    """End every session of the workspace that all the filters pick, and all below them.
+
+    `everything` ends all of the workspace's, the caller's own too. With `dry_run` they are counted only.
+    Where it fails on the way, the call may be repeated.
+    """
+    filters = {} if isinstance(asked, TotalRevocation) else asked.where.model_dump(exclude_unset=True)
+    ended = await state.manager.revoke_where(
+        dry_run=asked.dry_run, reason=asked.reason, workspace_id=caller.workspace_id, **filters
+    )
+    return EndedAnswer(count=ended.count, cause_id=ended.cause_id)
+
+
+@router.get("/{session_id}", responses=answers(*_OFTEN, 404))
+async def show_session(
+    session_id: Id, state: Held, caller: Annotated[Caller, may("clawguard:sessions:read")]
+) -> SessionAnswer:
+    """Return a session as it is now, ended or not."""
+    return _told(await state.manager.sessions.get(session_id, workspace_id=caller.workspace_id))
+
+
+@router.get("/{session_id}/tree", responses=answers(*_OFTEN, 404))
+async def show_tree(
+    session_id: Id, state: Held, caller: Annotated[Caller, may("clawguard:sessions:read")]
+) -> SessionList:
+    """Return a session and all below it."""
+    found = await state.manager.sessions.tree(session_id, workspace_id=caller.workspace_id)
+    return SessionList(items=[_told(each) for each in found])
+
+
+@router.post("/{session_id}/delegate", status_code=201, responses=answers(*_OFTEN, 404, 409))
+async def delegate(
+    session_id: Id,
+    asked: Delegation,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:delegate")],
+) -> IssuedAnswer:
+    """Make a child of a session, and return it with its token.
+
+    The child has some of its parent's scopes, and of the caller's own, and a role that both may have.
+    """
+    parent = await state.manager.sessions.get(session_id, workspace_id=caller.workspace_id)
+    given = asked.given()
+    role, task_type = given.get("role") or parent.role, given.get("task_type") or parent.task_type
+    check_within(caller, asked.scopes, role=role, task_type=task_type)
+    authority = caller if parent.id == caller.session_id else parent
+    issued = await state.manager.delegate(authority, asked.agent_id, scopes=asked.scopes, **given)
+    return IssuedAnswer.model_validate(_issued(issued))
+
+
+@router.post("/{session_id}/refresh", responses=answers(*_OFTEN, 404, 409))
+async def refresh(
+    session_id: Id,
+    asked: Refreshing,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:refresh")],
+) -> IssuedAnswer:
+    """Return a session with its next token; the one before is dead at once.
+
+    The caller gets a token with all that the session has, so it must hold all of that itself.
+    """
+    session = await state.manager.sessions.get(session_id, workspace_id=caller.workspace_id)
+    check_within(caller, session.scopes, role=session.role, task_type=session.task_type)
+    issued = await state.manager.refresh(
+        session, ttl=asked.ttl, expected_generation=asked.expected_generation
+    )
+    return IssuedAnswer.model_validate(_issued(issued))
+
+
+@router.post("/{session_id}/revoke", responses=answers(*_OFTEN, 404))
+async def revoke(
+    session_id: Id,
+    asked: Revocation,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:revoke")],
+) -> EndedAnswer:
+    """End a session and all below it, at once and everywhere; `count` is 0 when it had ended already."""
+    workspace = caller.workspace_id
+    ended = await state.manager.revoke(session_id, reason=asked.reason, workspace_id=workspace)
+    return EndedAnswer(count=int(ended), cause_id=None)
