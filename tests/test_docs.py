@@ -29,7 +29,19 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
 POSTGRES = "docs/howto/postgres.md"
-FOLDERS = ("guard", "store", "events", "history", "sessions", "relays", "web", "agents", "cli")
+FOLDERS = (
+    "guard",
+    "store",
+    "store/postgres",
+    "events",
+    "history",
+    "sessions",
+    "relays",
+    "web",
+    "agents",
+    "server",
+    "cli",
+)
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")
@@ -216,7 +228,7 @@ def test_files_and_tests_that_are_named_exist(name: str) -> None:
     for test in re.findall(r"`(test_\w+)`", text):
         assert f"def {test}(" in tests, f"{name}: there is no {test}"
     for path in re.findall(
-        r"`((?:guard|store|events|history|sessions|relays|web|agents)/[\w/]+\.(?:py|sql))`", text
+        r"`((?:guard|store|events|history|sessions|relays|web|agents|server)/[\w/]+\.(?:py|sql))`", text
     ):
         assert (ROOT / "clawguard" / path).exists(), f"{name}: there is no {path}"
     for path in re.findall(r"\b(tests/[\w/]+(?:\.py)?)", text):
@@ -235,19 +247,7 @@ def test_architecture_names_every_module() -> None:
     listed = set(re.findall(r"\b\w+\.py\b", page))
     modules = {
         path.name
-        for folder in (
-            ".",
-            "guard",
-            "store",
-            "events",
-            "events/formats",
-            "history",
-            "sessions",
-            "relays",
-            "web",
-            "agents",
-            "cli",
-        )
+        for folder in (".", "events/formats", *FOLDERS)
         for path in (ROOT / "clawguard" / folder).glob("*.py")
     }
     assert modules - listed == set()

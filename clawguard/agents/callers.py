@@ -13,7 +13,8 @@ from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
-from clawguard.sessions.current import Use, Validator, current_session, may_wait
+from clawguard.sessions.awaiting import waits
+from clawguard.sessions.current import Use, Validator, current_session
 from clawguard.web.bearer import REFUSED, refusal_for
 from clawguard.web.front import Checker
 
@@ -127,7 +128,7 @@ class _Call:
     def __init__(self, validator: Validator, *, fresh: SessionContext | None) -> None:
         self.refusal: ClawguardError | None = None
         self._validator = validator
-        self._reads_wait = may_wait(validator)
+        self._reads_wait = waits(validator)
         self._fresh = fresh
 
     def validate(

@@ -52,6 +52,21 @@ class DPoPProof:
         self._method = method
         self._url = normal
 
+    @property
+    def text(self) -> str:
+        """The text of the header field: good once, for whoever has it."""
+        return self._text
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self._method
+
+    @property
+    def url(self) -> str:
+        """The URL of the request, in its normal form."""
+        return self._url
+
     def __repr__(self) -> str:
         return f"DPoPProof(method={self._method!r}, url={self._url!r})"
 

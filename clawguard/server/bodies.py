@@ -1,14 +1,18 @@
-"""JSON bodies, read strictly: one value that no two parsers could read differently."""
+"""Bodies and query strings, read strictly: one value that no two parsers could read differently."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 __all__ = ["StrictRoute"]
+
+_REPEATED = {"types"}
 
 
 class _StrictRequest(Request):
@@ -21,16 +25,27 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Read a request's body strictly."""
+    """Read a request's body and query strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler, over a request that is read so."""
         handle = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
+            _check_once(request)
             return await handle(_StrictRequest(request.scope, request.receive))
 
         return strict
+
+
+def _check_once(request: Request) -> None:
+    """Refuse a parameter that stands in the query twice, where one value is taken."""
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in names.items():
+        if count > 1 and name not in _REPEATED:
+            raise RequestValidationError(
+                [{"type": "repeated", "loc": ("query", name), "msg": "Stands there twice"}]
+            )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from clawguard.scopes import parse_scopes
 from clawguard.server.answers import ActorAnswer
 from clawguard.server.bodies import StrictRoute
 from clawguard.server.callers import Caller, Held, may
-from clawguard.server.fields import Closed, ScopeList, ScopeName, Text, Token
+from clawguard.server.fields import Closed, Count, ScopeList, ScopeName, Text, Token
 from clawguard.server.problems import answers
 from clawguard.server.shown import claimed_by, is_of_workspace
 from clawguard.server.state import State
@@ -31,7 +31,7 @@ class ContextAsked(Closed):
     """Name an authority that was found before: its session and generation, and the scopes it had."""
 
     session_id: str = Field(min_length=1, max_length=255)
-    generation: int = Field(ge=1, le=2**53 - 1)
+    generation: Count
     scopes: ScopeList
 
     def context(self) -> SessionContext:

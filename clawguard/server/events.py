@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from clawguard.errors import EventsArchived
 from clawguard.events.event import Event
 from clawguard.server.answers import EventAnswer, EventPage
+from clawguard.server.bodies import StrictRoute
 from clawguard.server.callers import Caller, Held, may
 from clawguard.server.models import EventFilters, StreamFilters
 from clawguard.server.problems import answers
@@ -19,7 +20,7 @@ from clawguard.server.state import State
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/events", tags=["events"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1/events", tags=["events"])
 
 _OFTEN = (400, 401, 403, 404, 408, 410, 413, 422, 500, 503)
 _TURN = 64  # how many events one stream sends before the others have their turn
@@ -41,7 +42,13 @@ async def read_events(
     return EventPage(items=items, next_after=more)
 
 
-_SSE = {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_EVENT = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["id", "event", "data"],
+    "additionalProperties": False,
+}
+_SSE = {"description": "Server-sent events", "content": {"text/event-stream": {"schema": _EVENT}}}
 _LINES = {
     "description": "One event a line, each as the page has it",
     "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
@@ -54,14 +61,14 @@ async def stream_events(
     state: Held,
     caller: Annotated[Caller, may("clawguard:events:read")],
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^[0-9]{1,15}$", description="goes on behind this event")
-    ] = None,
+        str, Header(pattern=r"^[0-9]{1,15}$", description="goes on behind this event")
+    ] = "",
 ) -> StreamingResponse:
     """Follow the log as server-sent events; each has its number as `id`, its type as `event`.
 
     A client that reconnects sends the last number as `Last-Event-ID` and misses nothing.
     """
-    after = filters.after if last_event_id is None else int(last_event_id)
+    after = int(last_event_id) if last_event_id else filters.after
     stream = await _opened(state, caller, filters, after)
     return StreamingResponse(_written(stream, _as_sse), media_type="text/event-stream")
 

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from clawguard.checks import is_text, is_token
 from clawguard.clock import LONGEST, SECOND
@@ -11,6 +19,7 @@ from clawguard.scopes import MAX_SCOPES, check_scope
 __all__ = [
     "AgentId",
     "Closed",
+    "Count",
     "Cursor",
     "Duration",
     "Reason",
@@ -43,6 +52,11 @@ def _text(longest: int, example: str) -> Any:
     return WithJsonSchema({**schema, "examples": [example]})
 
 
+def _whole(value: Any) -> Any:
+    """Take 3.0 for 3, as JSON does (RFC 8259, 6)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _checked_scope(value: str) -> str:
     return check_scope(value)
 
@@ -71,5 +85,6 @@ ScopeName = Annotated[
 ]
 ScopeList = Annotated[list[ScopeName], Field(max_length=MAX_SCOPES, examples=[["docs:read", "mail:send"]])]
 Duration = Annotated[float, Field(ge=1, le=LONGEST // SECOND, allow_inf_nan=False, examples=[900])]
+Count = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_whole)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=8_192), Field(examples=["eyJhbGciOi…"])]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=1_024, pattern=r"^[A-Za-z0-9_=-]+$")]

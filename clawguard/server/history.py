@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from clawguard.server.answers import HistoryAnswer, HitAnswer, SearchAnswer
+from clawguard.server.bodies import StrictRoute
 from clawguard.server.callers import Caller, Held, may
 from clawguard.server.fields import SessionId
 from clawguard.server.models import HistoryFilters, SearchFilters
@@ -12,7 +13,7 @@ from clawguard.server.problems import answers
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["history"])
+router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["history"])
 
 _OFTEN = (400, 401, 403, 404, 408, 413, 422, 500, 503)
 

@@ -8,6 +8,7 @@ from clawguard.models import State
 from clawguard.server.fields import (
     AgentId,
     Closed,
+    Count,
     Cursor,
     Duration,
     Reason,
@@ -61,7 +62,7 @@ class _Asked(Closed):
     key: Text | None = Field(None, description="unique among the live sessions of the workspace")
     name: Text | None = Field(None, examples=["weekly report"])
     idle_timeout: Duration | None = None
-    max_uses: int | None = Field(None, ge=1, le=2**53 - 1, examples=[3])
+    max_uses: Count | None = Field(None, examples=[3])
     delegable: bool = True
     refreshable: bool = False
     cnf: KeyConfirmation | CertificateConfirmation | None = None
@@ -101,7 +102,7 @@ class Refreshing(Closed):
     """Ask for a session's next token."""
 
     ttl: Duration | None = None
-    expected_generation: int | None = Field(None, ge=1, le=2**53 - 1)
+    expected_generation: Count | None = None
 
 
 class Revocation(Closed):

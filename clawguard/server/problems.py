@@ -49,7 +49,7 @@ _RETRY = {"Retry-After": "1"}
 
 _STATUS: Final[tuple[tuple[type[ClawguardError], int], ...]] = (
     (EventsArchived, 410),
-    (InvalidArgument, 422),
+    (InvalidArgument, 400),
     (SessionNotFound, 404),
     (KeyInUse, 409),
     (LimitReached, 409),
@@ -63,7 +63,7 @@ _STATUS: Final[tuple[tuple[type[ClawguardError], int], ...]] = (
     (ConfigError, 503),
 )
 _TITLES = {
-    400: "The request cannot be read",
+    400: "The request cannot be met",
     401: "A valid token is needed",
     403: "This is more than the caller may do",
     404: "There is no such thing here",
@@ -72,7 +72,7 @@ _TITLES = {
     409: "It cannot be done as things stand",
     410: "It was here once",
     413: "The body is too large",
-    422: "The request asks for what cannot be",
+    422: "The request is not as it must be",
     429: "Too many requests",
     500: "Something went wrong here",
     503: "Not at the moment",

@@ -147,6 +147,7 @@ class AsyncVerifier(_AsyncOpened):
         audience: str | None = None,
         audiences: Collection[str] = (),
         max_staleness: Duration = 0,
+        token: str | Callable[[], str] | None = None,
         lock_timeout: float = 5.0,
         clock: Clock | None = None,
     ) -> AsyncVerifier:
@@ -157,6 +158,7 @@ class AsyncVerifier(_AsyncOpened):
             audience=audience,
             audiences=audiences,
             max_staleness=max_staleness,
+            token=token,
             lock_timeout=lock_timeout,
             clock=clock,
         )

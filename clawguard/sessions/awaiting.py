@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-__all__ = ["Awaited", "Plain", "Twin", "direct", "hop", "inline", "inline_or_hop", "own"]
+__all__ = ["Awaited", "Plain", "Twin", "direct", "hop", "inline", "inline_or_hop", "own", "waits"]
 
 K = TypeVar("K")
 K_co = TypeVar("K_co", covariant=True)
@@ -33,6 +33,11 @@ Plain = Callable[Concatenate[K, P], T]
 Awaited = Callable[Concatenate[Twin[K], P], Coroutine[Any, Any, T]]
 
 
+def waits(plain: object) -> bool:
+    """Tell whether what takes microseconds elsewhere waits here for a server, and so not on an event loop."""
+    return getattr(plain, "_reads_wait", False) is True
+
+
 def own(method: Plain[K, P, T]) -> Callable[[K], Callable[P, T]]:
     """Return what finds a method by its name: what stands in its place on one object is called here too."""
     return attrgetter(method.__name__)
@@ -50,7 +55,7 @@ def direct(method: Plain[K, P, T]) -> Callable[Concatenate[Twin[K], P], T]:
 
 
 def inline(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that takes microseconds: it runs on the loop, unless its store is on a server."""
+    """Await a method that takes microseconds: it runs on the loop, unless what it reads is on a server."""
     find, in_a_thread = own(method), hop(method)
 
     @functools.wraps(method)

@@ -16,6 +16,7 @@ from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
+from clawguard.sessions.awaiting import waits
 from clawguard.sessions.watching import Watch
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "bound_actor",
     "bound_session_id",
     "current_session",
-    "may_wait",
     "requires",
     "unbind",
     "who_acts",
@@ -43,11 +43,6 @@ class Validator(Protocol):
 
     def recheck(self, context: SessionContext, /) -> None:
         """Raise as `validate` does, without counting it as activity."""
-
-
-def may_wait(validator: Validator) -> bool:
-    """Tell whether what a validator reads comes from a server, and is not waited for on an event loop."""
-    return bool(getattr(validator, "_reads_wait", False))
 
 
 class _Binding(NamedTuple):
@@ -110,7 +105,7 @@ def requires(*scopes: str) -> Callable[[F], F]:
 
             @functools.wraps(function)
             async def guarded(*args: Any, **kwargs: Any) -> Any:
-                if may_wait(_require_binding().validator):
+                if waits(_require_binding().validator):
                     await asyncio.to_thread(_recheck, wanted)
                 else:
                     _recheck(wanted)
@@ -189,9 +184,10 @@ class Use:
             self._finish(self._context)
 
     async def __aenter__(self) -> SessionContext:
-        waits = self._proof is not None or may_wait(self._validator)  # and must not hold up the loop
-        context = self._bind(await asyncio.to_thread(self._validate) if waits else self._validate())
-        self._watch = Watch(lambda: self._validator.recheck(context))
+        waits_here = waits(self._validator)
+        may_wait = self._proof is not None or waits_here  # for a write or a server: not on the loop
+        context = self._bind(await asyncio.to_thread(self._validate) if may_wait else self._validate())
+        self._watch = Watch(lambda: self._validator.recheck(context), waits=waits_here)
         return context
 
     async def __aexit__(

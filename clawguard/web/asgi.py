@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
+from clawguard.sessions.awaiting import waits
 from clawguard.sessions.current import unbind
 from clawguard.web.bearer import REFUSED, Credential, Refusal
 from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Caller, Checker, Front, Head, Refuse
@@ -167,7 +169,7 @@ class _Exchange:
         """Return the next message; of a WebSocket only while the session lives."""
         message = await self._receive()
         if message["type"] == "websocket.receive":
-            self._check()
+            await self._check()
         elif message["type"] == "websocket.disconnect":
             self._closed = True
         return message
@@ -176,7 +178,7 @@ class _Exchange:
         """Send a message; a further part of a response, or one to a WebSocket, while the session lives."""
         kind = message["type"]
         if kind == "websocket.send" or (kind in _PARTS and self._is_further(message)):
-            self._check()
+            await self._check()
         self._started = True
         self._closed = self._closed or kind == "websocket.close" or kind.startswith(_ANSWER_EXTENSION)
         await self._send(message)
@@ -189,11 +191,14 @@ class _Exchange:
         )
         return had_parts and not is_end
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
         if self.session is None:
             return
         try:
-            self._caller.recheck(self.session)
+            if waits(self._caller):
+                await asyncio.to_thread(self._caller.recheck, self.session)
+            else:
+                self._caller.recheck(self.session)
         except REFUSED as refusal:
             self.ended = refusal
             raise

@@ -12,7 +12,8 @@ from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
-from clawguard.sessions.current import Use, Validator, may_wait
+from clawguard.sessions.awaiting import waits
+from clawguard.sessions.current import Use, Validator
 from clawguard.web.bearer import (
     CROSS_ORIGIN,
     MISSING,
@@ -60,7 +61,7 @@ class Caller:
     def __init__(self, checker: Checker, source: str | None) -> None:
         self._checker = checker
         self._source = source
-        self._reads_wait = may_wait(checker)
+        self._reads_wait = waits(checker)
 
     def validate(
         self, token_or_context: str | SessionContext, /, *, require: Scopes = (), proof: Proof | None = None

@@ -49,7 +49,7 @@ def test_pages_go_on_where_the_last_one_ended(scene: Scene, clock: FakeClock) ->
     assert names == ["agent-4", "agent-3", "agent-2", "agent-1", "agent-0", "host"]
     assert second["next_cursor"] is None
     foreign = scene.get(SESSIONS, params={"live": True, "cursor": first["next_cursor"]})
-    assert (foreign.status_code, foreign.json()["argument"]) == (422, "cursor")
+    assert (foreign.status_code, foreign.json()["argument"]) == (400, "cursor")
 
 
 def test_a_child_is_made_and_stands_in_the_tree(scene: Scene) -> None:
@@ -101,7 +101,7 @@ def test_the_same_request_id_gives_the_same_session(scene: Scene) -> None:
     body = {"agent_id": "planner", "scopes": ["docs:read"], "request_id": "r-1"}
     assert scene.post(SESSIONS, body).json()["id"] == scene.post(SESSIONS, body).json()["id"]
     other = scene.post(SESSIONS, body | {"agent_id": "reader"})
-    assert (other.status_code, other.json()["argument"]) == (422, "request_id")
+    assert (other.status_code, other.json()["argument"]) == (400, "request_id")
 
 
 def test_what_stands_in_the_way_is_told(scene: Scene) -> None:

@@ -14,9 +14,9 @@ __all__ = ["serving"]
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """Serve an app for a block; return the port."""
-    config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="websockets-sansio")
+def serving(app: Any, **settings: Any) -> Iterator[int]:
+    """Serve an app for a block, with settings of uvicorn's; return the port."""
+    config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="websockets-sansio", **settings)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
