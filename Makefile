@@ -43,8 +43,9 @@ torture: $(DEV) ## run the long fault experiments
 schemas: $(DEV) ## write the events' JSON Schemas, docs/reference/events
 	@$(PY) -m tests.events.schema_files
 
-reference: $(DEV) ## write the command line's reference, docs/reference/cli.md
+reference: $(DEV) ## write the references of the command line and of HTTP, docs/reference/cli.md and http.md
 	@$(PY) -m tests.cli.reference
+	@$(PY) -m tests.server.http_page
 
 format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff check --fix .

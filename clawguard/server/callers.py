@@ -73,7 +73,13 @@ class _Scheme(SecurityBase):
 _scheme = _Scheme()
 
 Caller = SessionContext
-Held = Annotated[State, Depends(state_of)]
+
+
+async def _held(conn: HTTPConnection) -> State:
+    return state_of(conn)  # awaited: FastAPI would run a plain function in a thread, for each request
+
+
+Held = Annotated[State, Depends(_held)]
 
 
 def may(*scopes: str) -> Any:

@@ -19,6 +19,7 @@ from clawguard.errors import AccessDenied
 from clawguard.server import Settings, create_app
 from clawguard.server.callers import SCOPES
 from tests.openers import open_manager
+from tests.server import http_page
 
 SHORT, LONG = 3, 55  # cases for each operation and mode
 OFTEN = Settings(token_rate="1000000/second", check_rate="1000000/second")
@@ -180,3 +181,7 @@ def test_only_what_must_be_is_open_to_everybody(page: dict[str, Any]) -> None:
         path for path, methods in page["paths"].items() for told in methods.values() if "security" not in told
     }
     assert all(re.match(r"/health/|/\.well-known/", path) for path in everybody), everybody
+
+
+def test_the_reference_is_what_the_server_says_of_itself() -> None:
+    assert http_page.PAGE.read_text(encoding="utf-8") == http_page.page(), "run `make reference`"
