@@ -18,6 +18,7 @@ from clawguard.server.fields import Closed, Count, ScopeList, ScopeName, Text, T
 from clawguard.server.problems import answers
 from clawguard.server.shown import claimed_by, is_of_workspace
 from clawguard.server.state import State
+from clawguard.sessions.memory import Consistency
 from clawguard.web.asgi import address_of
 
 __all__ = ["router"]
@@ -78,6 +79,7 @@ class _Validation(Closed):
     any_of: ScopeList = Field(default_factory=list)
     audience: Text | None = None
     source: Text | None = Field(None, description="where the token came from", examples=["192.0.2.7"])
+    consistency: Consistency = Field("bounded", description="counts where the server has a max_staleness")
 
 
 class TokenValidation(_Validation):
@@ -175,6 +177,7 @@ async def validate(
     _count(state, request, caller)
     manager = state.manager
     wanted: dict[str, Any] = {"require": asked.require, "any_of": asked.any_of, "audience": asked.audience}
+    wanted["consistency"] = asked.consistency
     try:
         if isinstance(asked, TokenValidation):
             await _check_workspace(state, claimed_by(asked.token).session_id, caller)

@@ -23,6 +23,7 @@ __all__ = ["router"]
 router = APIRouter(route_class=StrictRoute, prefix="/v1/events", tags=["events"])
 
 _OFTEN = (400, 401, 403, 404, 408, 410, 413, 422, 500, 503)
+_AT_ONCE = {"X-Accel-Buffering": "no"}  # proxies gather answers otherwise
 _TURN = 64  # how many events one stream sends before the others have their turn
 
 
@@ -70,7 +71,7 @@ async def stream_events(
     """
     after = int(last_event_id) if last_event_id else filters.after
     stream = await _opened(state, caller, filters, after)
-    return StreamingResponse(_written(stream, _as_sse), media_type="text/event-stream")
+    return StreamingResponse(_written(stream, _as_sse), media_type="text/event-stream", headers=_AT_ONCE)
 
 
 @router.get("/lines", response_class=StreamingResponse, responses={200: _LINES, **answers(*_OFTEN)})
@@ -81,7 +82,7 @@ async def stream_lines(
 ) -> StreamingResponse:
     """Follow the log as lines of JSON; an empty line says that nothing has happened."""
     stream = await _opened(state, caller, filters, filters.after)
-    return StreamingResponse(_written(stream, _as_line), media_type="application/x-ndjson")
+    return StreamingResponse(_written(stream, _as_line), media_type="application/x-ndjson", headers=_AT_ONCE)
 
 
 async def _opened(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.requests import HTTPConnection
 
 from clawguard.clock import SECOND, to_microseconds
@@ -204,8 +204,14 @@ async def _named(state: State, text: str, caller: SessionContext | None, conn: H
         return None
 
 
+async def _counted(conn: HTTPConnection, state: Held) -> None:
+    """Count a question before its caller is known: who has no token is not free to try."""
+    _count(state, "check", conn)
+
+
 @router.post(
     "/introspect",
+    dependencies=[Depends(_counted)],
     response_model_exclude_none=True,
     openapi_extra=operation(IntrospectionForm, optional_caller=False),
     responses=oauth_answers(*_OFTEN, 403),
@@ -217,7 +223,6 @@ async def introspect(
 
     It counts as activity, and spends no use: so a session whose uses are counted is never active here.
     """
-    _count(state, "check", request)
     state.rates.count("check", f"session:{caller.session_id}")
     form = await read_form(request, IntrospectionForm)
     with _oauth_errors():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from clawguard.checks import check_text
 from clawguard.errors import (
@@ -23,6 +23,7 @@ from clawguard.guard.jws import MAX_TOKEN
 from clawguard.models import Actor, Decision, SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.asking import Asking
+from clawguard.sessions.memory import Consistency
 from clawguard.sessions.verifier import Verifier
 
 __all__ = ["RemoteVerifier"]
@@ -80,11 +81,15 @@ class RemoteVerifier(Verifier):
         audience: str | None = None,
         source: str | None = None,
         proof: Proof | None = None,
+        consistency: Consistency = "bounded",
     ) -> SessionContext:
         """Return who is calling and what they may do, as the server finds: see `Verifier.validate`."""
+        if consistency not in get_args(Consistency):
+            raise InvalidArgument("consistency", "must be 'bounded' or 'linearizable'")
         body: dict[str, Any] = {
             "require": list(parse_scopes(require, argument="require")),
             "any_of": list(parse_scopes(any_of, argument="any_of")),
+            "consistency": consistency,
         }
         wanted = self._audience if audience is None else audience
         if wanted is not None:

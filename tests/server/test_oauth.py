@@ -272,6 +272,23 @@ def test_attack_111_tokens_are_given_only_so_often(clock: FakeClock) -> None:
     assert answers[-1].json()["error"] == "temporarily_unavailable"
 
 
+def test_attack_111_questions_are_counted_before_it_is_known_who_asks(clock: FakeClock) -> None:
+    with open_manager(clock=clock) as manager:
+        scene = Scene(manager, Settings(check_rate="3/minute"))
+        answers = [scene.form("/oauth/introspect", token="x").status_code for _ in range(5)]
+        assert answers == [401, 401, 401, 429, 429]
+
+
+def test_each_caller_is_counted_by_itself_too(clock: FakeClock) -> None:
+    with open_manager(clock=clock) as manager:
+        scene = Scene(manager)
+        rates = scene.app.state.clawguard.rates
+        for _ in range(120):
+            rates.count("token", f"session:{scene.admin.id}")
+        assert scene.form("/oauth/revoke", scene.admin, token="x").status_code == 429
+        assert scene.form("/oauth/revoke", scene.caller("*"), token="x").status_code == 200
+
+
 def test_the_metadata_name_what_is_there(scene: Scene) -> None:
     server = scene.ask("GET", "/.well-known/oauth-authorization-server").json()
     resource = scene.ask("GET", "/.well-known/oauth-protected-resource").json()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +79,19 @@ def test_attack_118_every_endpoint_answers_for_a_foreign_id_as_for_an_unknown_on
     assert scene.manager.events.last() == before
     assert scene.manager.validate(theirs.token)
     print(f"\n{len(found)} of {len(found)} operations by id: 404, as for an unknown one")
+
+
+def test_a_foreign_id_takes_as_long_as_an_unknown_one(scene: Scene, theirs: IssuedSession) -> None:
+    """Measured and told, not judged: both are one read of one row."""
+    took: dict[str, list[float]] = {theirs.id: [], UNKNOWN: []}
+    for _ in range(60):
+        for session_id, times in took.items():
+            start = time.perf_counter()
+            ask(scene, ("GET", "/v1/sessions/{session_id}", None), session_id)
+            times.append(time.perf_counter() - start)
+    foreign, unknown = (statistics.median(each) for each in took.values())
+    print(f"\na foreign id: {foreign * 1e3:.2f} ms, an unknown one: {unknown * 1e3:.2f} ms")
+    assert scene.manager.events.read(session_id=theirs.id)  # it is there all the same
 
 
 def test_nothing_takes_an_id_in_a_way_that_the_test_above_does_not_know(scene: Scene) -> None:
