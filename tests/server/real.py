@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,20 +14,19 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import HOST, free_port
-
 __all__ = ["KEK", "Served", "serving"]
 
 ROOT = Path(__file__).resolve().parents[2]
 KEK = bytes(range(32))
-PATIENCE = 30.0
+PATIENCE = 90.0
+RUNNING = re.compile(r"Uvicorn running on (http://[0-9.:]+)")
 PROGRAM = """
 import sys
 from clawguard import SessionManager
 from clawguard.server import Settings, serve
-path, port, admin_file = sys.argv[1:]
+path, admin_file = sys.argv[1:]
 manager = SessionManager.open(path, kek=bytes(range(32)))
-serve(manager, port=int(port), admin_file=admin_file or None, settings=Settings(heartbeat=0.2), grace=5)
+serve(manager, port=0, admin_file=admin_file or None, settings=Settings(heartbeat=0.2), grace=5)
 print("closed", flush=True)
 """
 
@@ -34,9 +34,9 @@ print("closed", flush=True)
 class Served:
     """Hold a server that runs, where it is, and what it has said."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self.process = process
-        self.url = f"http://{HOST}:{port}"
+        self.url = ""
         self._folder = folder
 
     @property
@@ -59,35 +59,29 @@ class Served:
         self.process.send_signal(sign)
         return self.process.wait(PATIENCE)
 
+    def wait(self) -> None:
+        """Wait until it says at which port it is, and answers there."""
+        end = time.monotonic() + PATIENCE
+        while (found := RUNNING.search(self.logs)) is None:
+            assert self.process.poll() is None, self.logs
+            assert time.monotonic() < end, self.logs
+            time.sleep(0.02)
+        self.url = found[1]
+        assert httpx.get(f"{self.url}/health/ready", timeout=PATIENCE).status_code == 200
+
 
 @contextmanager
-def serving(
-    database: Path, folder: Path, *, port: int | None = None, admin_file: str = ""
-) -> Iterator[Served]:
+def serving(database: Path, folder: Path, *, admin_file: str = "") -> Iterator[Served]:
     """Serve a database for a block; the server is up when it begins."""
-    port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", PROGRAM, str(database), str(port), admin_file]
+    command = [sys.executable, "-c", PROGRAM, str(database), admin_file]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     with (folder / "out").open("w") as out, (folder / "logs").open("w") as logs:
         process = subprocess.Popen(command, stdout=out, stderr=logs, text=True, env=environ)
-    served = Served(process, port, folder)
+    served = Served(process, folder)
     try:
-        wait_for(served)
+        served.wait()
         yield served
     finally:
         process.kill()
         process.wait()
-
-
-def wait_for(served: Served) -> None:
-    """Wait until the server answers."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert served.process.poll() is None, served.logs
-        assert time.monotonic() < end, served.logs
-        try:
-            if httpx.get(f"{served.url}/health/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.02)

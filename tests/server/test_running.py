@@ -18,10 +18,8 @@ from clawguard import ConfigError, InvalidArgument, SessionManager
 from clawguard.server import serve
 from clawguard.server.first_start import ADMIN_KEY
 from tests.openers import open_manager
-from tests.server.real import KEK, serving
+from tests.server.real import KEK, PATIENCE, serving
 from tests.servers import free_port
-
-PATIENCE = 30.0
 
 
 def headers(token: str) -> dict[str, str]:
@@ -44,7 +42,7 @@ def test_the_first_start_prints_one_token_once_and_never_logs_it(tmp_path: Path)
 
 def test_of_servers_that_start_at_once_one_makes_the_admin_session(tmp_path: Path) -> None:
     database = tmp_path / "store" / "clawguard.db"
-    count = 4
+    count = 3
 
     def start(number: int) -> str:
         with serving(database, tmp_path / str(number)) as served:
