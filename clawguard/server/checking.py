@@ -14,7 +14,7 @@ from clawguard.scopes import parse_scopes
 from clawguard.server.answers import ActorAnswer
 from clawguard.server.bodies import StrictRoute
 from clawguard.server.callers import Caller, Held, may
-from clawguard.server.fields import Closed, Count, ScopeList, ScopeName, Text, Token
+from clawguard.server.fields import Closed, Count, ScopeList, ScopeName, Text, Token, example
 from clawguard.server.problems import answers
 from clawguard.server.shown import claimed_by, is_of_workspace
 from clawguard.server.state import State
@@ -26,6 +26,13 @@ __all__ = ["router"]
 router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["verifiers"])
 
 _OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
+
+
+_CONTEXT = {
+    "session_id": "01a1fccf-cf9e-7037-aefb-eac59a7e9560",
+    "generation": 1,
+    "scopes": ["docs:read"],
+}
 
 
 class ContextAsked(Closed):
@@ -85,6 +92,8 @@ class _Validation(Closed):
 class TokenValidation(_Validation):
     """Ask whether a token holds."""
 
+    model_config = example(token="eyJhbGciOi…", require=["docs:read"], source="192.0.2.7")
+
     token: Token
     proof: DPoPShown | CertificateShown | None = None
 
@@ -92,12 +101,16 @@ class TokenValidation(_Validation):
 class ContextValidation(_Validation):
     """Ask whether what was found before still holds; with `quiet` that is no activity."""
 
+    model_config = example(context=_CONTEXT, quiet=True)
+
     context: ContextAsked
     quiet: bool = False
 
 
 class Authorization(Closed):
     """Ask whether a session may do an action."""
+
+    model_config = example(context=_CONTEXT, action="docs:read", resource="prod/report", risk=0.5)
 
     context: ContextAsked
     action: ScopeName

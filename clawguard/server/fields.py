@@ -28,6 +28,7 @@ __all__ = [
     "SessionId",
     "Text",
     "Token",
+    "example",
 ]
 
 _ID = "01a1fccf-cf9e-7037-aefb-eac59a7e9560"
@@ -37,6 +38,11 @@ class Closed(BaseModel):
     """Take no member that is not named here, and none of another type; show no value in an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def example(**members: Any) -> ConfigDict:
+    """Return the setting that shows a whole body on the OpenAPI page."""
+    return ConfigDict(json_schema_extra={"examples": [members]})
 
 
 def _checked_text(value: str) -> str:

@@ -15,6 +15,7 @@ from clawguard.server.fields import (
     ScopeList,
     SessionId,
     Text,
+    example,
 )
 
 __all__ = [
@@ -84,6 +85,8 @@ class _Asked(Closed):
 class Creation(_Asked):
     """Ask for a root session."""
 
+    model_config = example(agent_id="planner", scopes=["docs:read"], subject="user:ana", ttl=900)
+
     subject: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*:.+$"), Text] | None = Field(
         None, description="on whose behalf; by default the agent itself", examples=["user:ana"]
     )
@@ -94,6 +97,8 @@ class Creation(_Asked):
 class Delegation(_Asked):
     """Ask for a child session."""
 
+    model_config = example(agent_id="reader", scopes=["docs:read"], ttl=60)
+
     ttl: Duration | None = None
     grant: Text | None = Field(None, description="what the policy lets this parent hand on without having it")
 
@@ -101,12 +106,16 @@ class Delegation(_Asked):
 class Refreshing(Closed):
     """Ask for a session's next token."""
 
+    model_config = example(ttl=900, expected_generation=1)
+
     ttl: Duration | None = None
     expected_generation: Count | None = None
 
 
 class Revocation(Closed):
     """Ask for a session's end."""
+
+    model_config = example(reason="laptop lost")
 
     reason: Reason | None = None
 
@@ -140,17 +149,23 @@ class _Ending(Closed):
 class MassRevocation(_Ending):
     """Ask for the end of every session that the filters pick."""
 
+    model_config = example(where={"subject": "user:ana"}, dry_run=True)
+
     where: Where
 
 
 class TotalRevocation(_Ending):
     """Ask for the end of every session of the workspace."""
 
+    model_config = example(everything=True, dry_run=True)
+
     everything: Literal[True]
 
 
 class Rotation(Closed):
     """Ask for the next key to sign."""
+
+    model_config = example(emergency=False, dry_run=True)
 
     emergency: bool = Field(False, description="distrust the active key at once, and end what it signed")
     dry_run: bool = False
