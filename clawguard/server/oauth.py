@@ -64,10 +64,7 @@ async def token(request: Request, state: Held) -> TokenAnswer:
     In an exchange the child is the agent's whose `actor_token` is sent, else the caller's, else the subject's
     own; without `scope` it has what the subject token has.
     """
-    _count(state, "token", request)
-    caller = await identify(request, state)
-    if caller is not None:
-        state.rates.count("token", f"session:{caller.session_id}")
+    caller = await _asker(state, request)
     form = await read_form(request, TokenForm)
     with _oauth_errors():
         if form.grant_type == EXCHANGE:
@@ -177,10 +174,7 @@ async def revoke(request: Request, state: Held) -> RevocationAnswer:
     Whoever has a token may end its session with it. A caller that says who it is, is held to its own
     workspace. The answer is the same for a token that is unknown, ended or another's.
     """
-    _count(state, "token", request)
-    caller = await identify(request, state)
-    if caller is not None:
-        state.rates.count("token", f"session:{caller.session_id}")
+    caller = await _asker(state, request)
     form = await read_form(request, RevocationForm)
     with _oauth_errors():
         session_id = await _named(state, form.token, caller, request)
@@ -258,6 +252,15 @@ def _told(found: Active) -> IntrospectionAnswer:
             **{name: claims[name] for name in names if name in claims},
         }
     )
+
+
+async def _asker(state: State, conn: HTTPConnection) -> SessionContext | None:
+    """Return who asks for a token or an end, if they say so; each address and each caller only so often."""
+    _count(state, "token", conn)
+    caller = await identify(conn, state)
+    if caller is not None:
+        state.rates.count("token", f"session:{caller.session_id}")
+    return caller
 
 
 def _count(state: State, kind: str, conn: HTTPConnection) -> None:

@@ -119,7 +119,7 @@ def test_a_stream_goes_on_behind_the_last_event_that_was_seen(manager: SessionMa
     assert seen == [host.id, *made]
 
 
-def test_what_is_written_elsewhere_is_heard(tmp_path: Path) -> None:
+def test_what_is_written_elsewhere_is_heard_within_ones_own_workspace(tmp_path: Path) -> None:
     path = tmp_path / "store" / "clawguard.db"
     manager = open_manager(path, clock=None, dispatch="thread")
     host = manager.create("host", scopes="clawguard:events:read")
@@ -129,6 +129,7 @@ def test_what_is_written_elsewhere_is_heard(tmp_path: Path) -> None:
             waiting = asyncio.create_task(events(lines, 1))
             await asyncio.sleep(0.3)
             with open_manager(path) as other:
+                await asyncio.to_thread(other.create, "theirs", scopes="docs:read", workspace_id="acme")
                 await asyncio.to_thread(other.create, "elsewhere", scopes="docs:read")
                 return await asyncio.wait_for(waiting, PATIENCE)
 

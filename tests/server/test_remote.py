@@ -219,18 +219,6 @@ def test_a_forked_child_shares_no_connection_with_its_parent(pair: Pair) -> None
 # Whatever it cannot know, it denies.
 
 
-def silent(listener: socket.socket) -> None:
-    """Take connections and say nothing, until there are no more."""
-    taken: list[socket.socket] = []
-    while True:
-        try:
-            taken.append(listener.accept()[0])
-        except OSError:
-            for each in taken:
-                each.close()
-            return
-
-
 def garbage(listener: socket.socket, answer: bytes) -> None:
     while True:
         try:
@@ -282,12 +270,13 @@ def _move(remote: Verifier, port: int) -> None:
 def test_a_server_that_says_nothing_denies_in_time(pair: Pair) -> None:
     session = pair.manager.create("planner", scopes="docs:read")
     url = f"http://{HOST}:{pair.port}"
-    with socket.create_server((HOST, 0)) as listener:
-        threading.Thread(target=silent, args=(listener,), daemon=True).start()
-        with Verifier.open(url, token=pair.caller.token, lock_timeout=0.2) as remote:
-            _move(remote, listener.getsockname()[1])
-            with pytest.raises(StoreUnavailable, match="TimeoutError"):
-                remote.validate(session.token)
+    with (
+        socket.create_server((HOST, 0)) as listener,  # connections are taken, and nobody looks at them
+        Verifier.open(url, token=pair.caller.token, lock_timeout=0.2) as remote,
+    ):
+        _move(remote, listener.getsockname()[1])
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            remote.validate(session.token)
 
 
 def test_a_verifier_whose_own_token_is_no_good_denies(pair: Pair) -> None:
