@@ -62,7 +62,7 @@ async def stream_events(
     state: Held,
     caller: Annotated[Caller, may("clawguard:events:read")],
     last_event_id: Annotated[
-        str, Header(pattern=r"^[0-9]{1,15}$", description="goes on behind this event")
+        str, Header(pattern=r"^[0-9]{0,15}$", description="goes on behind this event")
     ] = "",
 ) -> StreamingResponse:
     """Follow the log as server-sent events; each has its number as `id`, its type as `event`.
