@@ -39,11 +39,8 @@ async def search_history(
     caller: Annotated[Caller, may("clawguard:history:read")],
 ) -> SearchAnswer:
     """Return the entries that hold any of the words in `q`, the best first; `inv*` stands for a beginning."""
-    workspace = caller.workspace_id
     narrowed = filters.model_dump(exclude={"q", "session_id"}, exclude_none=True)
     if filters.session_id is not None:
-        await state.manager.sessions.get(filters.session_id, workspace_id=workspace)
-    hits = await state.manager.history.search(
-        filters.q, session=filters.session_id, workspace_id=workspace, **narrowed
-    )
+        narrowed["session"] = filters.session_id
+    hits = await state.manager.history.search(filters.q, workspace_id=caller.workspace_id, **narrowed)
     return SearchAnswer(items=[HitAnswer.model_validate(each.to_dict()) for each in hits])
