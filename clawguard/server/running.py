@@ -29,6 +29,8 @@ __all__ = ["serve"]
 
 _logger = logging.getLogger("clawguard.server")
 
+_KEEP_ALIVE = 75  # seconds: longer than clients keep a connection, so that none is closed under a request
+
 
 class _Server(uvicorn.Server):
     """End the event streams first when it stops, for they would never end by themselves."""
@@ -81,6 +83,7 @@ def serve(
             access_log=False,
             server_header=False,
             ws="none",
+            timeout_keep_alive=_KEEP_ALIVE,
             proxy_headers=trusted_proxies is not None,
             forwarded_allow_ips=trusted_proxies,
             ssl_certfile=certificate,

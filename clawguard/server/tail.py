@@ -17,7 +17,7 @@ __all__ = ["Tail"]
 
 _logger = logging.getLogger("clawguard.server")
 
-_KEPT = 2_000
+_KEPT = 500
 _PAGE = 1_000
 _POLL = 0.1
 _REST = 1.0  # after a store that did not answer
