@@ -52,11 +52,10 @@ class Tail:
     async def following(self) -> AsyncIterator[int]:
         """Have the log read for the length of a block; give the number of its last event."""
         if self._reader is None:
-            self._kept.clear()
-            self._position = (await asyncio.to_thread(self._log.last))[0]
+            last, _ = await asyncio.to_thread(self._log.last)
+            if self._reader is None:  # nobody else has begun meanwhile
+                self._begin(last)
         self._followers += 1
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read_on())
         try:
             yield self._position
         finally:
@@ -64,6 +63,12 @@ class Tail:
             if not self._followers and self._reader is not None:
                 self._reader.cancel()
                 self._reader = None
+
+    def _begin(self, last: int) -> None:
+        self._kept.clear()
+        self._position = last
+        self._news = asyncio.Event()
+        self._reader = asyncio.create_task(self._read_on())
 
     async def after(
         self, position: int, read: Callable[[int, int], list[Event]], fits: Callable[[Event], bool]
@@ -80,7 +85,8 @@ class Tail:
             fresh = [event for event in self._kept if event.seq > position and fits(event)]
             return fresh, head
         found = await asyncio.to_thread(read, position, _PAGE)
-        return found, found[-1].seq if len(found) == _PAGE else max(position, head)
+        last = found[-1].seq if found else position
+        return found, last if len(found) == _PAGE else max(last, head)
 
     async def wait(self, position: int, seconds: float) -> bool:
         """Wait for something after a position; False when nothing came in so many seconds."""
