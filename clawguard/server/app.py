@@ -27,6 +27,7 @@ __all__ = ["create_app"]
 
 _VERSION = "1"
 _ROUTERS = (sessions, history, events, keys, checking, oauth, wellknown, health)
+RESOURCE_PATH = "/.well-known/oauth-protected-resource"  # RFC 9728, 3
 _REF = "#/components/schemas/{model}"
 
 
@@ -65,11 +66,20 @@ def create_app(manager: SessionManager | AsyncSessionManager, *, settings: Setti
 
 def _state(manager: SessionManager | AsyncSessionManager, settings: Settings) -> State:
     plain = manager._plain if isinstance(manager, AsyncSessionManager) else manager
+    metadata = None if settings.origin is None else settings.origin + RESOURCE_PATH
     return State(
         manager=AsyncSessionManager(plain),
         settings=settings,
-        guard=ClawguardBearer(plain, origin=settings.origin),
-        front=Front.of(plain, require=(), origin=settings.origin, certificate_of=None, optional=True),
+        guard=ClawguardBearer(plain, origin=settings.origin, resource_metadata=metadata),
+        front=Front.of(
+            plain,
+            require=(),
+            origin=settings.origin,
+            certificate_of=None,
+            optional=True,
+            cookie=None,
+            resource_metadata=metadata,
+        ),
         tail=Tail(plain.events),
         meters=Meters(),
         rates=Rates(settings, now=plain._parts.clock.now),

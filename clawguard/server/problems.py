@@ -44,7 +44,6 @@ __all__ = [
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID_KEY = "clawguard.request_id"
 OAUTH = "/oauth/"
-RESOURCE_PATH = "/.well-known/oauth-protected-resource"
 _RETRY = {"Retry-After": "1"}
 
 _STATUS: Final[tuple[tuple[type[ClawguardError], int], ...]] = (
@@ -195,10 +194,6 @@ async def _of_refusal(request: Request, raised: Exception) -> Response:
     assert isinstance(raised, Refused)  # noqa: S101  # the one class that this is added for
     refusal = raised.refusal
     headers = {name: value for name, value in refusal.headers if not name.startswith("Content-")}
-    origin = request.app.state.clawguard.settings.origin
-    if origin is not None and "WWW-Authenticate" in headers:  # RFC 9728, 5.1
-        named = f'Bearer resource_metadata="{origin}{RESOURCE_PATH}", '
-        headers["WWW-Authenticate"] = headers["WWW-Authenticate"].replace("Bearer ", named, 1)
     if request.url.path.startswith(OAUTH):
         return Response(refusal.body, refusal.status, headers, media_type="application/json")
     return problem(request.scope, refusal.status, refusal.error, _said(refusal), headers=headers)

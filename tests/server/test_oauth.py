@@ -307,5 +307,5 @@ def test_a_401_names_the_metadata_where_the_origin_is_known() -> None:
         scene = Scene(manager, Settings(origin="https://auth.example.com"))
         challenge = scene.ask("GET", "/v1/sessions").headers["www-authenticate"]
         where = "https://auth.example.com/.well-known/oauth-protected-resource"
-        assert f'Bearer resource_metadata="{where}"' in challenge
+        assert f'resource_metadata="{where}"' in challenge
         assert scene.ask("GET", where).json()["resource"] == "https://auth.example.com"
