@@ -75,10 +75,7 @@ OPTIONAL = {
     "langgraph", "langgraph_sdk", "mcp", "nats", "openai", "opentelemetry", "prometheus_client", "psycopg",
     "psycopg_pool", "pydantic_ai", "pydantic_settings", "redis", "rest_framework", "rich", "sqlalchemy",
     "starlette", "typer", "uvicorn",
-    "a2a", "asyncpg", "click", "django", "fastapi", "fastmcp", "flask", "google", "httpx", "jinja2",
-    "langgraph", "limits", "mcp", "nats", "openai", "opentelemetry", "prometheus_client", "psycopg",
-    "psycopg_pool", "pydantic_ai", "pydantic_settings", "redis", "rest_framework", "rich", "sqlalchemy",
-    "starlette", "structlog", "typer", "uvicorn",
+    "limits", "structlog",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -67,10 +68,14 @@ class Callers:
         held = list(context.scopes)
         return held + [scope for scope in self._known if scope in context.scopes and scope not in held]
 
-    def find(self, token: str) -> SessionContext:
+    async def find(self, token: str) -> SessionContext:
         """Return whose token it is, or raise as `validate` does; a stand-in was validated before."""
         admitted = self._admitted.get(token)
-        return self.checker.validate(token) if admitted is None else admitted
+        if admitted is not None:
+            return admitted
+        if waits(self.checker):
+            return await asyncio.to_thread(self.checker.validate, token)
+        return self.checker.validate(token)
 
     @contextmanager
     def admitted(self, context: SessionContext) -> Iterator[str]:

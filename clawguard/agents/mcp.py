@@ -62,7 +62,7 @@ class ClawguardTokenVerifier:
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the SDK knows a caller by, or None for a token that is refused. Validates once."""
         try:
-            context = self._callers.find(token)
+            context = await self._callers.find(token)
         except AccessDenied:
             return None
         return AccessToken(**access_fields(self._callers, context, resource=self._resource))

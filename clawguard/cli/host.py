@@ -163,13 +163,18 @@ def asked(ctx: typer.Context) -> Asked:
 
 def database(ctx: typer.Context) -> Path:
     """Return the database's file; raise ConfigError where there is none, or the URL names something else."""
-    from clawguard.store import database_path
+    from clawguard.store import database_path, is_on_server
 
     url = asked(ctx).settings.url
     if url.startswith(("http://", "https://")):
         raise ConfigError(
             "this command works on a database itself, and the URL is a server's",
             hint="run it where the database is, or give --url",
+        )
+    if is_on_server(url):
+        raise ConfigError(
+            "this command works on a database's file, and the URL is a PostgreSQL server's",
+            hint="use the server's own tools for that",
         )
     path = database_path(url)
     if path is None:
@@ -179,13 +184,23 @@ def database(ctx: typer.Context) -> Path:
     return path
 
 
+def check_there(ctx: typer.Context) -> None:
+    """Raise ConfigError where a URL names no database that there is; a server says so itself."""
+    from clawguard.store import is_on_server
+
+    if not is_on_server(asked(ctx).settings.url):
+        database(ctx)
+
+
 @contextmanager
-def manager(ctx: typer.Context, *, create: bool = False) -> Iterator[SessionManager]:
-    """Open the database of the settings for a block; nothing sweeps meanwhile."""
+def manager(
+    ctx: typer.Context, *, create: bool = False, sweep_every: float | None = None
+) -> Iterator[SessionManager]:
+    """Open the database of the settings for a block; nothing sweeps meanwhile, unless that is asked for."""
     from clawguard import SessionManager
 
     if not create:
-        database(ctx)
+        check_there(ctx)
     settings = asked(ctx).settings
     with SessionManager.open(
         settings.url,
@@ -197,7 +212,7 @@ def manager(ctx: typer.Context, *, create: bool = False) -> Iterator[SessionMana
         refresh_idle=settings.refresh_idle,
         refresh_grace=settings.refresh_grace,
         lock_timeout=settings.lock_timeout,
-        sweep_every=None,
+        sweep_every=sweep_every,
         create=create,
     ) as opened:
         yield opened
@@ -208,7 +223,7 @@ def verifier(ctx: typer.Context) -> Iterator[Verifier]:
     """Open the database for reading its log, without the key-encryption key."""
     from clawguard import Verifier
 
-    database(ctx)
+    check_there(ctx)
     with Verifier.open(asked(ctx).settings.url, lock_timeout=asked(ctx).settings.lock_timeout) as opened:
         yield opened
 

@@ -6,7 +6,6 @@ import os
 import platform
 import time
 from contextlib import redirect_stdout
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ import typer
 
 from clawguard.cli import options as o
 from clawguard.cli.faults import Exit
-from clawguard.cli.host import asked, database
+from clawguard.cli.host import asked, database, manager
 from clawguard.cli.output import cell, columns, facts, print_json, progress, show, table
 from clawguard.cli.values import seconds_of
 from clawguard.errors import ConfigError
@@ -64,9 +63,14 @@ def init(
     """Make a database with its keys, and a clawguard.toml that names it, where there are none."""
     from clawguard import SessionManager
     from clawguard.cli.settings import FILE_NAME
-    from clawguard.store import database_path
+    from clawguard.store import database_path, is_on_server
 
     now = asked(ctx)
+    if is_on_server(now.settings.url):
+        raise ConfigError(
+            "init makes a database file, and the URL is a PostgreSQL server's",
+            hint="open that once with SessionManager.open(url, kek=...)",
+        )
     path = database_path(now.settings.url)
     if path is None:
         raise ConfigError("':memory:' ends with the command", hint="name a file by --url or CLAWGUARD_URL")
@@ -184,11 +188,48 @@ def bench(
 
 def serve(
     ctx: typer.Context,
-    as_json: o.Json = False,  # noqa: ARG001  # it prints nothing
+    listen: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="The address to listen at.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="The port to listen at.")] = 8425,
+    origin: Annotated[
+        str | None,
+        typer.Option("--origin", metavar="URL", help="Where clients reach it: https://auth.example.com."),
+    ] = None,
+    admin_file: Annotated[
+        Path | None,
+        typer.Option("--admin-file", metavar="FILE", help="Where the first token goes: a new file, 0600."),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="A certificate chain, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
+    trusted_proxies: Annotated[
+        str | None,
+        typer.Option("--trusted-proxies", metavar="ADDRESSES", help="Whose word about callers is taken."),
+    ] = None,
+    as_json: o.Json = False,  # noqa: ARG001  # its logs are JSON as it is
 ) -> None:
-    """Serve the database over HTTP: sessions, the log, a console."""
-    if find_spec("clawguard.server") is None:
+    """Serve the database over HTTP: sessions, history, the log, the OAuth endpoints.
+
+    The first start makes an admin session and prints its token, once. Logs are JSON, on standard error.
+    """
+    if find_spec("clawguard.server") is None or find_spec("uvicorn") is None:
         raise ConfigError(
             "the server is not installed", hint="pip install 'clawguard-sessions[server]', and run this again"
         )
-    import_module("clawguard.server").serve(asked(ctx).settings)
+    from clawguard.server import Settings
+    from clawguard.server import serve as serve_open
+
+    settings = Settings(origin=origin, workspace=asked(ctx).settings.workspace)
+    with manager(ctx, create=True, sweep_every=1.0) as opened:
+        serve_open(
+            opened,
+            host=listen,
+            port=port,
+            settings=settings,
+            certificate=certificate,
+            key=key,
+            admin_file=admin_file,
+            trusted_proxies=trusted_proxies,
+        )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from clawguard.clock import Clock
 from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["Row", "Store", "Transaction", "database_path", "open_store"]
+__all__ = ["Row", "Store", "Transaction", "database_path", "is_on_server", "open_store"]
 
 Row = tuple[Any, ...]
 _POSTGRES = ("postgresql://", "postgres://")
@@ -66,7 +66,7 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
     """
     from clawguard.store.sqlite import SQLiteStore
 
-    if isinstance(url, str) and url.startswith(_POSTGRES) and "\0" not in url:
+    if is_on_server(url):
         return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
     path = database_path(url)
     if path is None and not create:
@@ -74,6 +74,11 @@ def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: flo
     if path is None:
         return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
     return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)
+
+
+def is_on_server(url: object) -> bool:
+    """Tell whether a URL names a database on a server, and no file."""
+    return isinstance(url, str) and url.startswith(_POSTGRES) and "\0" not in url
 
 
 def database_path(url: str) -> Path | None:

@@ -114,7 +114,7 @@ def test_the_server_sees_neither_token_nor_proof_and_nobody_is_bound_in_it(manag
     stand_in = dict(seen[0]["headers"])[b"authorization"].decode().removeprefix("Bearer ")
     assert ask(guarded, stand_in)[0]["status"] == 401
     with manager.use(session.token), pytest.raises(ClawguardError):
-        callers.find(stand_in)
+        asyncio.run(callers.find(stand_in))
 
 
 def test_the_metadatas_path_is_open_to_that_path_alone_and_to_nobody(manager: SessionManager) -> None:

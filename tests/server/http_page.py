@@ -13,10 +13,10 @@ from clawguard.server.callers import SCOPES
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http.md"
 HEAD = """# HTTP
 
-What a server answers, written from its OpenAPI (`/openapi.json`) by `make reference`. How to run one and what its
-callers may do: [Serve over HTTP](../howto/serve.md). Bodies are JSON, but for the OAuth endpoints, which take
-forms. A member with a question mark may be left out. Beside the statuses listed, every endpoint may answer
-408, 413, 500 and 503.
+What a server answers, written from its OpenAPI (`/openapi.json`) by `make reference`. How to run one and what
+its callers may do: [Serve over HTTP](../howto/serve.md). Bodies are JSON, but for the OAuth endpoints, which
+take forms. A member with a question mark may be left out. Beside the statuses listed, every endpoint may
+answer 408, 413, 500 and 503.
 """
 EVERYWHERE = {"408", "413", "500", "503"}
 _REF = "#/components/schemas/"
