@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Collection, Mapping, MutableMapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from langgraph_sdk import Auth
 
@@ -138,8 +137,11 @@ def _move(value: MutableMapping[str, Any], owner: tuple[str, ...]) -> None:
 
 
 def _label(text: str) -> str:
-    """Return a text as a label of the store, which may hold no period; no two texts have one."""
-    return quote(text, safe="").replace(".", "%2E")
+    """Return a text as a label of the store: no two texts have one, and none begins as another does.
+
+    Nothing in it parts labels or means something in an SQL pattern, which older stores make of it.
+    """
+    return f"{text.encode().hex()}x"
 
 
 def _answer(error: AccessDenied | StoreUnavailable | ClockError) -> Auth.exceptions.HTTPException:

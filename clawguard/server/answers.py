@@ -191,6 +191,8 @@ class KeyAnswer(_Answer):
     algorithm: Literal["ES256", "EdDSA", "RS256"]
     state: Literal["next", "active", "retiring", "retired", "compromised"]
     verify_until: datetime | None
+    created_at: datetime
+    activated_at: datetime | None
 
 
 class KeyList(_Answer):

@@ -114,17 +114,23 @@ def check_within(
 ) -> None:
     """Raise unless a caller holds itself what a token is to hold that it will be given.
 
-    Scopes: all of them. A role and a task set ceilings and decide rules, so a caller that has one can only
-    give the same.
+    Scopes: all of them. A role and a task set ceilings and decide rules, so a caller gives its own, if it has
+    one; with `clawguard:admin` any.
     """
     wanted = parse_scopes(scopes)
     missing = caller.scopes.missing(wanted)
     if missing:
         raise InsufficientScope(caller.agent_id, tuple(wanted), missing)
-    if caller.role is not None and role != caller.role:
-        raise PolicyDenied("another role", f"the caller has the role {caller.role}")
-    if caller.task_type is not None and task_type != caller.task_type:
-        raise PolicyDenied("another task", f"the caller has the task {caller.task_type}")
+    if ADMIN in caller.scopes:
+        return
+    if role != caller.role:
+        raise PolicyDenied("another role", f"the caller has {_named('the role', caller.role)}")
+    if task_type != caller.task_type:
+        raise PolicyDenied("another task", f"the caller has {_named('the task', caller.task_type)}")
+
+
+def _named(what: str, name: str | None) -> str:
+    return "none" if name is None else f"{what} {name}"
 
 
 def check_whole_database(caller: SessionContext, state: State) -> None:

@@ -92,7 +92,11 @@ def serve(
         )
         admin = mint_admin(manager, settings)
         if admin is not None:
-            hand_over(admin, out or sys.stdout, admin_file)
+            try:
+                hand_over(admin, out or sys.stdout, admin_file)
+            except BaseException:
+                manager.revoke(admin, reason="nobody was given its token")
+                raise
             _logger.info("an admin session was made", extra={"session_id": admin.id})
         if certificate is None and settings.origin is None and not _is_loopback(host):
             _logger.warning("tokens come in the clear: give a certificate, or an origin with TLS in front")

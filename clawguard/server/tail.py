@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from clawguard.errors import ClawguardError, EventsArchived
+from clawguard.errors import EventsArchived
 from clawguard.events.audit import AuditLog
 from clawguard.events.event import Event
 
@@ -101,8 +101,8 @@ class Tail:
         while not self.stopped:
             try:
                 fresh = await asyncio.to_thread(self._fetch, self._position)
-            except ClawguardError as error:
-                _logger.error("the log cannot be followed at the moment: %s", error.code)
+            except Exception as error:  # whatever it was, others follow what this reads
+                _logger.error("the log cannot be followed at the moment: %s", type(error).__name__)
                 await asyncio.sleep(_REST)
                 continue
             if fresh:

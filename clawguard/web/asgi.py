@@ -15,9 +15,10 @@ from clawguard.sessions.current import unbind
 from clawguard.web.bearer import REFUSED, Credential, Refusal
 from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Caller, Checker, Front, Head, Refuse
 
-__all__ = ["SCOPE_KEY", "ClawguardMiddleware", "address_of", "read_scope"]
+__all__ = ["GUARD_KEY", "SCOPE_KEY", "ClawguardMiddleware", "address_of", "read_scope"]
 
 SCOPE_KEY = SESSION_KEY
+GUARD_KEY = "clawguard.guard"  # who let the session in: another guard checks for itself
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -104,7 +105,11 @@ class ClawguardMiddleware:
         self, scope: Scope, exchange: _Exchange, refuse: Refuse, session: SessionContext | None
     ) -> None:
         exchange.session = session
-        await self._app({**scope, SCOPE_KEY: session, REFUSAL_KEY: refuse}, exchange.receive, exchange.send)
+        await self._app(
+            {**scope, SCOPE_KEY: session, GUARD_KEY: self._front.guard, REFUSAL_KEY: refuse},
+            exchange.receive,
+            exchange.send,
+        )
         if exchange.ended is not None:
             raise exchange.ended
 

@@ -32,8 +32,8 @@ class AgentUser:
 
     @property
     def pk(self) -> str:
-        """The agent's id, by which throttles count."""
-        return self.session.agent_id
+        """What throttles count by: an agent's own, and the key of no row."""
+        return f"clawguard:{self.session.workspace_id}:{self.session.agent_id}"
 
     def __str__(self) -> str:
         return self.session.agent_id

@@ -16,7 +16,7 @@ from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
 from clawguard.sessions.current import unbind
-from clawguard.web.asgi import SCOPE_KEY, address_of, read_scope
+from clawguard.web.asgi import GUARD_KEY, SCOPE_KEY, address_of, read_scope
 from clawguard.web.bearer import REFUSED, Credential, Refusal
 from clawguard.web.front import Checker, Front
 
@@ -79,7 +79,8 @@ class ClawguardBearer(SecurityBase):
         found = read_scope(conn.scope, front)
         caller = front.caller(address_of(conn.scope))
         refuse = front.refuse(found, require=needed.scopes)
-        bound: SessionContext | None = conn.scope.get(SCOPE_KEY)
+        is_ours = conn.scope.get(GUARD_KEY) == front.guard
+        bound: SessionContext | None = conn.scope.get(SCOPE_KEY) if is_ours else None
         try:
             if bound is not None:
                 wanted = front.needed(needed.scopes)
@@ -87,7 +88,7 @@ class ClawguardBearer(SecurityBase):
                 yield bound if has_all else caller.validate(bound, require=wanted)
             elif isinstance(found, Credential):
                 async with front.use(found, conn, caller=caller, require=needed.scopes) as session:
-                    conn.scope[SCOPE_KEY] = session
+                    conn.scope[SCOPE_KEY], conn.scope[GUARD_KEY] = session, front.guard
                     yield session
             elif front.lets_through(found):
                 bind_again = unbind()

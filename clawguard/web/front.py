@@ -102,6 +102,11 @@ class Front(Generic[R]):
     cookie: str | None
     metadata: str | None
 
+    @property
+    def guard(self) -> tuple[Checker, str | None]:
+        """Who lets a session in, and whether by a cookie: what another has let in is checked anew."""
+        return self.checker, self.cookie
+
     @classmethod
     def of(
         cls,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawguard import AccessDenied
+from tests.clocks import FakeClock
 from tests.server.scene import Scene
 
 ROTATE = "/v1/keys/rotate"
@@ -17,12 +18,14 @@ def states(scene: Scene) -> list[str]:
 def test_keys_are_listed_without_anything_secret(scene: Scene) -> None:
     items = scene.get("/v1/keys").json()["items"]
     assert [each["state"] for each in items] == ["active", "next"]
-    assert all(each.keys() == {"kid", "algorithm", "state", "verify_until"} for each in items)
+    told = {"kid", "algorithm", "state", "verify_until", "created_at", "activated_at"}
+    assert all(each.keys() == told for each in items)
 
 
-def test_a_rotation_lets_the_next_key_sign_and_ends_nothing(scene: Scene) -> None:
+def test_a_rotation_lets_the_next_key_sign_and_ends_nothing(scene: Scene, clock: FakeClock) -> None:
     assert scene.post(ROTATE, {"dry_run": True}).json() == {"count": 0, "cause_id": None}
     assert states(scene) == ["active", "next"]
+    clock.advance(1)
     assert scene.post(ROTATE).json()["count"] == 0
     assert states(scene) == ["retiring", "active", "next"]
     assert scene.get("/v1/keys").status_code == 200  # the caller's token holds on

@@ -272,7 +272,7 @@ def test_a_server_that_says_nothing_denies_in_time(pair: Pair) -> None:
     url = f"http://{HOST}:{pair.port}"
     with (
         socket.create_server((HOST, 0)) as listener,  # connections are taken, and nobody looks at them
-        Verifier.open(url, token=pair.caller.token, lock_timeout=0.2) as remote,
+        Verifier.open(url, token=pair.caller.token, lock_timeout=2) as remote,
     ):
         _move(remote, listener.getsockname()[1])
         with pytest.raises(StoreUnavailable, match="TimeoutError"):

@@ -47,7 +47,7 @@ def test_the_user_is_the_agent_and_no_user_of_the_site(manager: SessionManager) 
             return json.dumps([str(user), user.pk, user.is_authenticated, user.is_anonymous, user.is_staff])
 
     answer = site(manager, IsAuthenticated, view=Who)(sent(manager, ""))
-    assert json.loads(answer.body) == ["planner", "planner", True, False, False]
+    assert json.loads(answer.body) == ["planner", "clawguard:default:planner", True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,20 @@ def test_the_endpoint_gets_the_session_and_it_is_bound(manager: SessionManager) 
             assert over_asgi(guarded)(Sent(headers, path=path)).body == b'"planner"'
 
 
+def test_attack_a_session_that_another_guard_let_in(manager: SessionManager) -> None:
+    with SessionManager.open(":memory:", sweep_every=None) as other:
+        theirs = tuple(other.create("stranger", scopes="*").headers().items())
+        app = FastAPI(dependencies=[Security(ClawguardBearer(other))])
+        answer_refusals(app)
+
+        @app.get("/")
+        async def whoami(session: Annotated[SessionContext, Security(ClawguardBearer(manager))]) -> str:
+            return session.agent_id
+
+        for guarded in (app, ClawguardMiddleware(app, other)):
+            assert over_asgi(guarded)(Sent(theirs, path="/")).status == 401
+
+
 def test_without_a_credential_auto_error_false_gives_none(manager: SessionManager) -> None:
     guard = ClawguardBearer(manager, auto_error=False)
     app = FastAPI()
