@@ -33,7 +33,10 @@ TOOLS = (
 
 
 class Row(NamedTuple):
-    """Hold one session: what is installed, and which tests run; `pick` chooses among them as pytest's -k."""
+    """Hold one session: what is installed, and which tests run; `pick` chooses among them as pytest's -k.
+
+    `beside` is installed for the tests alone, at its newest.
+    """
 
     name: str
     extra: str
@@ -42,6 +45,7 @@ class Row(NamedTuple):
     pick: str = ""
     in_ci: bool = True
     python: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 CONTRACT = ("tests/web/test_contract.py", "tests/web/test_contract_cookies.py")
@@ -94,7 +98,7 @@ ROWS = (
     Row("openai-agents-oldest", "openai-agents", ("openai-agents==0.19.0",), OPENAI),
     Row("openai-agents-newest", "openai-agents", (), OPENAI),
     Row("langgraph-oldest", "langgraph", ("langgraph-sdk==0.2.0",), LANGGRAPH, in_ci=False),
-    Row("langgraph-newest", "langgraph", SERVED, LANGGRAPH, in_ci=False),
+    Row("langgraph-newest", "langgraph", (), LANGGRAPH, in_ci=False, beside=SERVED),
     Row("pydantic-ai-oldest", "pydantic-ai", ("pydantic-ai-slim==2.20.0",), PYDANTIC_AI),
     Row("pydantic-ai-newest", "pydantic-ai", (), PYDANTIC_AI),
 )
@@ -116,7 +120,9 @@ def add(row: Row) -> None:
 
     @nox.session(name=row.name, python=row.python, tags=["ci"] if row.in_ci else [])
     def run(session: nox.Session) -> None:
-        session.install("-q", f"clawguard-sessions[{row.extra}] @ {wheel().as_uri()}", *TOOLS, *row.pins)
+        session.install(
+            "-q", f"clawguard-sessions[{row.extra}] @ {wheel().as_uri()}", *TOOLS, *row.beside, *row.pins
+        )
         picked = ("-k", row.pick) if row.pick else ()
         # What a library of another year warns of is its own affair.
         options = ("-q", "-W", "default", "-p", "no:cacheprovider")
