@@ -23,6 +23,7 @@ TOOLS = (
     "httpx",
     "nats-py",
     "opentelemetry-sdk",
+    "psycopg[binary]",
     "pytest>=9",
     "pytest-timeout",
     "redis",
