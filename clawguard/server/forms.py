@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from clawguard.server.answers import ActorAnswer
 from clawguard.server.problems import answers
 from clawguard.server.rates import TooMany
+from clawguard.web.fastapi import answer_with
 
 __all__ = [
     "ACCESS_TOKEN",
@@ -142,22 +143,20 @@ class OAuthError(Exception):
 
 def answer_oauth_errors(app: FastAPI) -> None:
     """Have an app answer them."""
-    app.add_exception_handler(OAuthError, _of_error)
-    app.add_exception_handler(TooMany, _of_too_many)
+    answer_with(app, OAuthError, _of_error)
+    answer_with(app, TooMany, _of_too_many)
 
 
-async def _of_error(_: Request, raised: Exception) -> Response:
-    assert isinstance(raised, OAuthError)  # noqa: S101  # the one class that this is added for
+def _of_error(_: Request, raised: OAuthError) -> Response:
     body = {"error": raised.error, "error_description": raised.description}
     return JSONResponse(body, raised.status, raised.headers)
 
 
-async def _of_too_many(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, TooMany)  # noqa: S101  # the one class that this is added for
+def _of_too_many(request: Request, raised: TooMany) -> Response:
     error = OAuthError(
         "temporarily_unavailable", "too many requests", status=429, retry_after=raised.retry_after
     )
-    return await _of_error(request, error)
+    return _of_error(request, error)
 
 
 async def read_form(request: Request, model: type[M]) -> M:

@@ -28,7 +28,7 @@ from clawguard.errors import (
     TokenSuperseded,
 )
 from clawguard.web.bearer import Refusal
-from clawguard.web.fastapi import Refused
+from clawguard.web.fastapi import Refused, answer_with
 
 __all__ = [
     "MEDIA_TYPE",
@@ -150,20 +150,18 @@ def problem(
 
 def answer_problems(app: FastAPI) -> None:
     """Have an app tell its problems so."""
-    app.add_exception_handler(Failed, _of_failure)
-    app.add_exception_handler(ClawguardError, _of_error)
-    app.add_exception_handler(Refused, _of_refusal)
-    app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(HTTPException, _of_http)
+    answer_with(app, Failed, _of_failure)
+    answer_with(app, ClawguardError, _of_error)
+    answer_with(app, Refused, _of_refusal)
+    answer_with(app, RequestValidationError, _of_validation)
+    answer_with(app, HTTPException, _of_http)
 
 
-async def _of_failure(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, Failed)  # noqa: S101  # the one class that this is added for
+def _of_failure(request: Request, raised: Failed) -> Response:
     return _told(request, raised.error)
 
 
-async def _of_error(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, ClawguardError)  # noqa: S101  # the one class that this is added for
+def _of_error(request: Request, raised: ClawguardError) -> Response:
     return _told(request, raised)
 
 
@@ -190,8 +188,7 @@ def _more(error: ClawguardError) -> dict[str, Any]:
     return {}
 
 
-async def _of_refusal(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, Refused)  # noqa: S101  # the one class that this is added for
+def _of_refusal(request: Request, raised: Refused) -> Response:
     refusal = raised.refusal
     headers = {name: value for name, value in refusal.headers if not name.startswith("Content-")}
     if request.url.path.startswith(OAUTH):
@@ -203,8 +200,7 @@ def _said(refusal: Refusal) -> str:
     return str(json.loads(refusal.body)["error_description"])
 
 
-async def _of_validation(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, RequestValidationError)  # noqa: S101  # the one class that this is added for
+def _of_validation(request: Request, raised: RequestValidationError) -> Response:
     errors = raised.errors()
     if any(each["type"] == "json_invalid" for each in errors):
         return problem(request.scope, 400, "malformed_body", "the body is not JSON")
@@ -219,8 +215,7 @@ def _place(where: tuple[str | int, ...]) -> str:
     ]
 
 
-async def _of_http(request: Request, raised: Exception) -> Response:
-    assert isinstance(raised, HTTPException)  # noqa: S101  # the one class that this is added for
+def _of_http(request: Request, raised: HTTPException) -> Response:
     status = raised.status_code if raised.status_code in _TITLES else 400
     code = HTTPStatus(status).name.lower()
     return problem(request.scope, status, code, _TITLES[status].lower(), headers=raised.headers)

@@ -3,6 +3,7 @@
 # No annotations as text here: FastAPI reads those of `__call__`, and not every version can resolve them.
 
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from fastapi import FastAPI
 from fastapi.openapi.models import HTTPBearer
@@ -20,7 +21,9 @@ from clawguard.web.asgi import GUARD_KEY, SCOPE_KEY, address_of, read_scope
 from clawguard.web.bearer import REFUSED, Credential, Refusal
 from clawguard.web.front import Checker, Front
 
-__all__ = ["ClawguardBearer", "Refused", "answer_refusals"]
+__all__ = ["ClawguardBearer", "Refused", "answer_refusals", "answer_with"]
+
+E = TypeVar("E", bound=Exception)
 
 _OF_THE_BODY = {"Content-Type", "Content-Length"}
 
@@ -104,7 +107,18 @@ class ClawguardBearer(SecurityBase):
 
 def answer_refusals(app: FastAPI) -> None:
     """Have an app give clawguard's answers as they stand, and not in FastAPI's `{"detail": …}`."""
-    app.add_exception_handler(Refused, _answer)
+    answer_with(app, Refused, _answer)
+
+
+def answer_with(app: FastAPI, kind: type[E], answer: Callable[[Request, E], Response]) -> None:
+    """Have an app answer every error of a kind so."""
+
+    async def run(request: Request, raised: Exception) -> Response:
+        if not isinstance(raised, kind):  # the one kind that this is added for
+            raise raised
+        return answer(request, raised)
+
+    app.add_exception_handler(kind, run)
 
 
 def _refused(conn: HTTPConnection, refusal: Refusal) -> HTTPException | WebSocketException:
@@ -113,7 +127,6 @@ def _refused(conn: HTTPConnection, refusal: Refusal) -> HTTPException | WebSocke
     return Refused(refusal)
 
 
-async def _answer(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)  # noqa: S101  # the one class that this is added for
+def _answer(_request: Request, error: Refused) -> Response:
     refusal = error.refusal
     return Response(refusal.body, refusal.status, dict(refusal.headers))
