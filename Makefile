@@ -6,12 +6,19 @@ PIP := $(PY) -m pip -qq --disable-pip-version-check
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
-TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxfile.py)
+DOCS := $(VENV)/.docs
+FUZZ := $(VENV)/.fuzz
+# Tests run side by side, a file of them in one process.
+JOBS := auto
+# How long each target is fuzzed.
+SECONDS := 600
+TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxfile.py docs/.site/hooks.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-integrations check bench torture schemas reference format clean
+.PHONY: help demo test test-integrations check bench scaling torture fuzz schemas reference screenshots site \
+	release-check format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -21,7 +28,7 @@ demo: $(CORE) ## issue, delegate, refresh and revoke a session; needs the core d
 
 test: $(DEV) ## run the tests, with the coverage gate
 	@$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest
+	$(PY) -m coverage run -m pytest -n $(JOBS) --dist loadfile
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 
@@ -37,8 +44,15 @@ check: $(DEV) ## lint, formatting, types, import contracts
 bench: $(DEV) ## measure the budgets
 	@$(PY) -m benchmarks
 
-torture: $(DEV) ## run the long fault experiments
-	$(PY) -m pytest -m torture -s
+scaling: $(DEV) ## write the tables and the chart of docs/scaling.md from what was measured
+	@$(PY) -m benchmarks.capacity
+
+torture: $(DEV) ## run the long fault experiments; their figures go into docs/guarantees.md. ONLY="-k kills" picks
+	CLAWGUARD_FIGURES=docs/experiments.json $(PY) -m pytest -m "torture or control" -s $(ONLY); \
+		status=$$?; $(PY) -m tests.faults.figures && exit $$status
+
+fuzz: $(FUZZ) ## fuzz what reads foreign text, SECONDS each (600), and keep what is new in tests/fuzz/corpus
+	$(PY) -m tests.fuzz --seconds $(SECONDS)
 
 schemas: $(DEV) ## write the events' JSON Schemas, docs/reference/events
 	@$(PY) -m tests.events.schema_files
@@ -47,12 +61,22 @@ reference: $(DEV) ## write the references of the command line and of HTTP, docs/
 	@$(PY) -m tests.cli.reference
 	@$(PY) -m tests.server.http_page
 
+screenshots: $(DEV) ## take the console's pictures, docs/images; needs Chromium
+	@$(PY) -m tests.server.console.pictures
+
+# Not with --quiet, which has --strict see no warning.
+site: $(DOCS) ## build the documentation into site/, strictly; open site/index.html through any web server
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+release-check: $(DEV) ## build twice and compare, test the installed wheel, list what comes with it: dist/
+	@$(PY) -m tests.release_check
+
 format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
 clean: ## remove .venv, caches, build and coverage output
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.import_linter_cache .hypothesis .nox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -80,3 +104,13 @@ $(DEV): pyproject.toml $(MADE)
 	@echo "installing clawguard and its development tools into $(VENV)"
 	@$(PIP) install --editable '.[dev]'
 	@touch $(CORE) $@
+
+$(DOCS): pyproject.toml $(MADE)
+	@echo "installing what builds the documentation into $(VENV)"
+	@$(PIP) install --editable '.[docs]'
+	@touch $(CORE) $@
+
+$(FUZZ): $(DEV)
+	@echo "installing the fuzzer into $(VENV)"
+	@$(PIP) install --editable '.[fuzz]'
+	@touch $@

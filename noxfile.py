@@ -65,6 +65,7 @@ OPENAI = (
     "tests/agents/test_openai.py",
     "tests/agents/test_openai_handoffs.py",
     "tests/agents/test_openai_history.py",
+    "tests/agents/test_openai_nested.py",
 )
 LANGGRAPH = ("tests/agents/test_langgraph.py", "tests/agents/test_langgraph_server.py")
 SERVED = ("langgraph-api", "langgraph-runtime-inmem")

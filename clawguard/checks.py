@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import TypeGuard
 
@@ -15,11 +16,13 @@ __all__ = [
     "check_metadata",
     "check_progress",
     "check_text",
+    "holds_token",
     "is_integer",
     "is_text",
     "is_token",
 ]
 
+_TOKEN = r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+|cgr1_[A-Za-z0-9_-]{8,}"
 _MAX_TEXT = 255
 _MAX_METADATA_BYTES = 16_384
 _MAX_METADATA_DEPTH = 32
@@ -51,6 +54,11 @@ def is_token(value: object) -> bool:
     return value.startswith("cgr1_") or (value.startswith("eyJ") and value.count(".") == 2)
 
 
+def holds_token(text: str) -> bool:
+    """Tell whether a text has something in it of the form of a token or a refresh token."""
+    return is_token(text) or re.search(_TOKEN, text) is not None
+
+
 def check_flag(value: object, *, argument: str) -> None:
     """Raise InvalidArgument for what is neither True nor False."""
     if not isinstance(value, bool):
@@ -64,10 +72,16 @@ def check_progress(progress: object) -> None:
 
 
 def check_metadata(value: object, *, argument: str = "metadata") -> str:
-    """Return a JSON object as text: at most 16 KiB, 32 levels deep; raise InvalidArgument otherwise."""
+    """Return a JSON object as text: at most 16 KiB, 32 levels deep, and no token in it, for it is shown.
+
+    Raises InvalidArgument otherwise.
+    """
     if value is None:
         return "{}"
-    return check_json(value, argument=argument, longest=_MAX_METADATA_BYTES, deepest=_MAX_METADATA_DEPTH)
+    text = check_json(value, argument=argument, longest=_MAX_METADATA_BYTES, deepest=_MAX_METADATA_DEPTH)
+    if holds_token(text):
+        raise InvalidArgument(argument, "holds a token, which is kept nowhere", hint="keep a session's id")
+    return text
 
 
 def check_json(value: object, *, argument: str, longest: int, deepest: int) -> str:

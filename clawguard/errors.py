@@ -25,6 +25,7 @@ ClawguardError
 ├── StoreUnavailable             the store did not answer; access is denied
 │   ├── StoreBusy                a lock was not had in time; nothing happened
 │   ├── StoreUpgraded            a newer version migrated the store
+│   ├── StoreMoved               the database is another by now
 │   └── OutcomeUnknown           the write may or may not have happened; repeat it
 ├── EventRefused                 raised by a durable receiver: it will never take this event
 ├── ReceiverFailed               raised by a durable receiver: it failed on this event, which is a try
@@ -59,6 +60,7 @@ __all__ = [
     "SessionEnded",
     "SessionNotFound",
     "StoreBusy",
+    "StoreMoved",
     "StoreUnavailable",
     "StoreUpgraded",
     "TokenSuperseded",
@@ -213,10 +215,8 @@ class SessionNotFound(ClawguardError):
     code = "session_not_found"
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(
-            f"no session {session_id}",
-            hint="give its id or its record; `sessions.find(key=...)` finds a live one by its key",
-        )
+        hint = "give its id or its record; `sessions.find(key=...)` finds a live one by its key"
+        super().__init__(f"no session {session_id}", hint=hint)
         self.session_id = session_id
 
 
@@ -244,10 +244,8 @@ class KeyInUse(ClawguardError):
     code = "key_in_use"
 
     def __init__(self, key: str, session_id: str) -> None:
-        super().__init__(
-            f"the live session {session_id} holds the key {key!r}",
-            hint="use that session, or end it first",
-        )
+        message = f"the live session {session_id} holds the key {key!r}"
+        super().__init__(message, hint="use that session, or end it first")
         self.key = key
         self.session_id = session_id
 
@@ -269,10 +267,8 @@ class TurnQueueFull(ClawguardError):
     code = "turn_queue_full"
 
     def __init__(self, session_id: str, queue: int) -> None:
-        super().__init__(
-            f"the turn of session {session_id} is taken, and no more than {queue} may wait for it",
-            hint="ask again later, or with a larger queue",
-        )
+        message = f"the turn of session {session_id} is taken, and no more than {queue} may wait for it"
+        super().__init__(message, hint="ask again later, or with a larger queue")
         self.session_id = session_id
         self.queue = queue
 
@@ -283,10 +279,8 @@ class TurnTimeout(ClawguardError):
     code = "turn_timeout"
 
     def __init__(self, session_id: str) -> None:
-        super().__init__(
-            f"the turn of session {session_id} was not had in time",
-            hint="activity.stuck() tells of a turn that does not end",
-        )
+        message = f"the turn of session {session_id} was not had in time"
+        super().__init__(message, hint="activity.stuck() tells of a turn that does not end")
         self.session_id = session_id
 
 
@@ -362,6 +356,12 @@ class StoreUpgraded(StoreUnavailable):
     """Report that a newer version of clawguard migrated the store under this process."""
 
     code = "store_upgraded"
+
+
+class StoreMoved(StoreUnavailable):
+    """Report that the database was moved into another, which the hint names. Nothing is to be had here."""
+
+    code = "store_moved"
 
 
 class OutcomeUnknown(StoreUnavailable):

@@ -45,6 +45,7 @@ def make_app(verifier: Verifier | SessionManager) -> Any:
 def serving(app: Any) -> Iterator[str]:
     config = uvicorn.Config(app, port=0, log_level="critical")
     server, listener = uvicorn.Server(config), config.bind_socket()
+    listener.listen()  # so that who connects before the server runs is not turned away
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

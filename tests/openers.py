@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from clawguard import SessionManager
+from clawguard.store.postgres.connections import read_url
 from tests.clocks import FakeClock
 
 KEK = bytes(range(32))
@@ -33,8 +34,19 @@ def raw(database: str | Path) -> Iterator[Any]:
             yield connection
         return
     url, _, schema = str(database).partition("?schema=")
-    with psycopg.connect(url, autocommit=True, options=f"-c search_path={schema or 'clawguard'}") as server:
+    lock = read_url(str(database), lock_timeout=0).lock
+    options = f"-c search_path={schema or 'clawguard'} -c clawguard.write_lock={lock}"
+    with psycopg.connect(url, autocommit=True, options=options) as server:
+        _link(server, lock)
         yield _Server(server)
+
+
+def _link(server: psycopg.Connection, lock: int) -> None:
+    """Have the log whole, as whoever reads it finds it, unless somebody is writing."""
+    asked = "SELECT to_regclass('unlinked_events') IS NOT NULL AND pg_try_advisory_xact_lock(%s)"
+    with server.transaction():
+        if server.execute(asked, (lock,)).fetchone() == (True,):
+            server.execute("SELECT link_events(1000000)")
 
 
 class _Server:

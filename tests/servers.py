@@ -23,6 +23,7 @@ import redis
 
 HOST = "127.0.0.1"
 REDIS, NATS, POSTGRES = 6379, 4222, 5432
+STANDBY = "standby"  # what a standby of ours is called in synchronous_standby_names
 PATIENCE = 30.0
 
 
@@ -190,6 +191,17 @@ class PostgresServer(Server):
         """Where its one database is."""
         return f"postgresql://postgres@{HOST}:{self.port}/postgres"
 
+    @property
+    def data(self) -> Path:
+        """Where its cluster is."""
+        return self._folder / "data"
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask it something as its superuser."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
     def start(self) -> None:
         """Start it; what a killed one has left goes a moment later than it."""
         end = time.monotonic() + PATIENCE
@@ -202,18 +214,27 @@ class PostgresServer(Server):
 
 
 @contextmanager
-def postgres_server(*settings: str, standby: bool = False) -> Iterator[PostgresServer]:
-    """Make and run a PostgreSQL in a folder of its own; it is removed at the end."""
+def postgres_server(
+    *settings: str, standby: bool = False, of: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
+    """Make and run a PostgreSQL in a folder of its own; it is removed at the end.
+
+    With `of` it is a standby that streams from another, and is called `STANDBY` there.
+    """
     user = "postgres" if os.geteuid() == 0 else None  # it does not run as root
     folder, port = Path(tempfile.mkdtemp(prefix="clawguard-postgres-")), free_port()
     try:
         if user is not None:
             shutil.chown(folder, user)
-        made = [path_of("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        subprocess.run([*made, "--no-sync"], user=user, check=True, capture_output=True, cwd=folder)
+        data = str(folder / "data")
+        made = [path_of("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        if of is not None:
+            made = [path_of("pg_basebackup"), "-D", data, "-d", f"{of.url}?application_name={STANDBY}"]
+            made += ["-R", "-X", "stream", "-c", "fast", "--no-sync"]
+        subprocess.run(made, user=user, check=True, capture_output=True, cwd=folder)
         if standby:
             (folder / "data" / "standby.signal").touch()
-        own = ["-D", str(folder / "data"), "-h", HOST, "-p", str(port), "-k", str(folder)]
+        own = ["-D", data, "-h", HOST, "-p", str(port), "-k", str(folder)]
         own += [part for each in ("shared_buffers=16MB", *settings) for part in ("-c", each)]
         server = PostgresServer(
             "postgres", *own, port=port, folder=folder, is_ready=_postgres_is_ready, user=user

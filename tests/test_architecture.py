@@ -25,14 +25,16 @@ PUBLIC_METHODS = 20
 CORE = {"blinker", "cachetools", "cryptography", "jwt", "pydantic", "pydantic_core"}
 COMMANDS = (
     "app", "database", "ending", "events", "history", "host", "incident", "issuing", "keys", "looking",
-    "options", "output", "running",
+    "moving", "options", "output", "running",
 )  # fmt: skip
+PAGES = ("agents", "app", "around", "charts", "entry", "events", "keys", "revoking", "sessions")
 # Module -> the optional libraries it is the opt-in for. Nothing else may import them.
 OPT_IN: dict[str, set[str]] = {
     "clawguard/agents/fastmcp.py": {"fastmcp"},
     "clawguard/agents/langgraph.py": {"langgraph_sdk"},
     "clawguard/agents/mcp.py": {"mcp"},
     "clawguard/agents/openai.py": {"agents"},
+    "clawguard/agents/openai_calls.py": {"agents"},
     "clawguard/agents/pydantic_ai.py": {"pydantic_ai"},
     **{f"clawguard/cli/{name}.py": {"rich", "typer"} for name in COMMANDS},
     "clawguard/cli/settings.py": {"pydantic_settings"},
@@ -41,6 +43,7 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/relays/redis.py": {"redis"},
     "clawguard/relays/redis_pool.py": {"redis"},
     "clawguard/store/postgres/connections.py": {"psycopg"},
+    "clawguard/store/postgres/hints.py": {"psycopg"},
     "clawguard/store/postgres/store.py": {"psycopg"},
     "clawguard/store/postgres/transaction.py": {"psycopg"},
     "clawguard/server/app.py": {"fastapi"},
@@ -48,6 +51,8 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/server/boundary.py": {"starlette", "structlog"},
     "clawguard/server/callers.py": {"fastapi", "starlette"},
     "clawguard/server/checking.py": {"fastapi"},
+    **{f"clawguard/server/console/{name}.py": {"fastapi", "starlette"} for name in PAGES},
+    "clawguard/server/console/sheets.py": {"fastapi", "jinja2", "markupsafe", "starlette"},
     "clawguard/server/events.py": {"fastapi", "starlette"},
     "clawguard/server/forms.py": {"fastapi", "starlette"},
     "clawguard/server/health.py": {"fastapi", "starlette"},
@@ -75,7 +80,7 @@ OPTIONAL = {
     "langgraph", "langgraph_sdk", "mcp", "nats", "openai", "opentelemetry", "prometheus_client", "psycopg",
     "psycopg_pool", "pydantic_ai", "pydantic_settings", "redis", "rest_framework", "rich", "sqlalchemy",
     "starlette", "typer", "uvicorn",
-    "limits", "structlog",
+    "limits", "markupsafe", "structlog",
 }  # fmt: skip
 
 

@@ -114,3 +114,16 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
         assert not text.isprintable() or not 0 < len(text) <= 255
     else:
         assert taken == text
+
+
+@pytest.mark.parametrize("text", ["eyJhbGciOiJFUzI1NiJ9.eyJzaWQiOiIxIn0.c2ln", "cgr1_AZ_9xw0123456789"])
+@pytest.mark.parametrize("form", ["{}", "Bearer {}", "a long text with {} in it"])
+def test_attack_104_metadata_with_a_token_in_it_are_refused_and_not_repeated(text: str, form: str) -> None:
+    """They are kept as they are, listed, and told in events."""
+    held = form.format(text)
+    for value in ({"auth": held}, {held: 1}, {"deep": [{"er": [held]}]}):
+        with pytest.raises(InvalidArgument, match="token") as refused:
+            check_metadata(value)
+        assert text not in str(refused.value)
+    for lawful in ("eyJ.a.b", "cgr1", "a.b.c", "01a1fccf-cf9e-7037-aefb-eac59a7e9560"):
+        assert check_metadata({"note": lawful})

@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 RELAYS = "docs/howto/relays.md"
-POSTGRES = "docs/howto/postgres.md"
+POSTGRES = ("docs/howto/postgres.md", "docs/howto/moving.md")
+SIMPLEJWT = "docs/howto/from-simplejwt.md"
+OWN = {RELAYS, *POSTGRES, SIMPLEJWT}  # run by tests of their own
 FOLDERS = (
     "guard",
     "store",
@@ -42,6 +44,9 @@ FOLDERS = (
     "server",
     "cli",
 )
+
+# How many requirements each section of a chapter of version 5.0.0 has.
+ASVS = {7: (3, 4, 2, 5, 3, 2), 9: (3, 4), 10: (2, 3, 5, 16, 5, 2, 3)}
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d\d:\d\d:\d\d\.\d{6}")
@@ -160,9 +165,7 @@ def test_the_readme_guards_a_web_app(elsewhere: Path) -> None:
     assert [answer[:3] for answer in answers] == ["401", "401", "200"]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if name.startswith("docs/") and name not in {RELAYS, POSTGRES}]
-)
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/") and name not in OWN])
 def test_the_blocks_of_a_page_run(name: str, elsewhere: Path) -> None:
     run_page(ROOT / name)
 
@@ -182,14 +185,23 @@ def test_the_page_on_relays_runs_beside_the_brokers(elsewhere: Path) -> None:
         drop_stream(NATS, name)
 
 
-def test_the_page_on_postgresql_runs_beside_a_server(elsewhere: Path) -> None:
-    text = (ROOT / POSTGRES).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", POSTGRES)
+def test_a_page_on_postgresql_runs_beside_a_server(elsewhere: Path, name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
     written = f"{postgres_url()}?schema=howto"
     assert text.count(written) == 1
     page = elsewhere / "postgres.md"
     with schema() as url:
         page.write_text(text.replace(written, url), encoding="utf-8")
         run_page(page)
+
+
+def test_the_page_on_simplejwt_runs_as_one_program(tmp_path: Path) -> None:
+    """Django takes its settings once in a process."""
+    page = ROOT / SIMPLEJWT
+    run = run_alone("\n".join(blocks(page, "python")), tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert_says(run.stdout, "".join(blocks(page, "text")))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -233,6 +245,17 @@ def test_files_and_tests_that_are_named_exist(name: str) -> None:
         assert (ROOT / "clawguard" / path).exists(), f"{name}: there is no {path}"
     for path in re.findall(r"\b(tests/[\w/]+(?:\.py)?)", text):
         assert (ROOT / path).exists(), f"{name}: there is no {path}"
+
+
+def test_every_requirement_of_the_asvs_is_shown_by_a_test_or_does_not_apply() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("\n## OWASP ASVS 5.0\n")[2]
+    rows = re.findall(r"^\| (\d+\.\d+\.\d+) \| (.+) \| (.+) \| (.+) \|(.*) \|$", text, re.MULTILINE)
+    sections = [(chapter, place, most) for chapter in ASVS for place, most in enumerate(ASVS[chapter], 1)]
+    wanted = [f"{chapter}.{place}.{n}" for chapter, place, most in sections for n in range(1, most + 1)]
+    assert [number for number, *_ in rows] == wanted
+    assert {applies for _, _, applies, *_ in rows} == {"yes", "in part", "no"}
+    for number, _, applies, _, tests in rows:
+        assert bool(re.search(r"`test_\w+`", tests)) == (applies != "no"), f"{number}: {tests}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -347,7 +347,7 @@ def test_langgraph_auth(tmp_path: Path) -> None:
         "sees: {" + owner + "}",
         "the reader makes one: 403 insufficient_scope: threads:create",
         "its notes: ('64656661756c74x', '706c616e6e6572x', '757365723a616e61x', 'notes')",
-        "afterwards: 401 the token is missing or not valid",
+        "afterwards: 401 invalid_token",
     ]
     assert not list(tmp_path.iterdir())
 

@@ -81,7 +81,7 @@ def read(wheel: zipfile.ZipFile, name: str) -> str:
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    kinds = {".py", ".sql", ".typed"}
+    kinds = {".py", ".sql", ".typed", ".html", ".css", ".js", ".svg", ".md", ".LICENSE"}
     source = {
         path.relative_to(ROOT).as_posix() for path in (ROOT / "clawguard").rglob("*") if path.suffix in kinds
     }
@@ -89,6 +89,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
     assert packed == source | {"clawguard_pytest.py"}
     assert "clawguard/py.typed" in packed
     assert any(name.endswith(".sql") for name in packed)
+    assert {f"clawguard/server/console/static/{name}.LICENSE" for name in ("htmx", "uplot")} <= packed
 
 
 def test_the_wheel_says_what_the_project_says(wheel: zipfile.ZipFile) -> None:

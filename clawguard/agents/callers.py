@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -14,12 +13,12 @@ from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
-from clawguard.sessions.awaiting import waits
+from clawguard.sessions.awaiting import may_write, read, waits
 from clawguard.sessions.current import Use, Validator, current_session
 from clawguard.web.bearer import REFUSED, refusal_for
 from clawguard.web.front import Checker
 
-__all__ = ["EXCHANGE_KEY", "AnyVerifier", "Callers", "Refusable", "told", "use_environ"]
+__all__ = ["EXCHANGE_KEY", "AnyVerifier", "Callers", "Refusable", "as_text", "use_environ"]
 
 EXCHANGE_KEY = "clawguard.exchange"
 _TOKEN_VARIABLE = "CLAWGUARD_TOKEN"
@@ -73,9 +72,7 @@ class Callers:
         admitted = self._admitted.get(token)
         if admitted is not None:
             return admitted
-        if waits(self.checker):
-            return await asyncio.to_thread(self.checker.validate, token)
-        return self.checker.validate(token)
+        return await read(self.checker, self.checker.validate, token)
 
     @contextmanager
     def admitted(self, context: SessionContext) -> Iterator[str]:
@@ -149,13 +146,16 @@ class _Call:
             self.refusal = error
             raise
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, *, require: Scopes = ()) -> None:
         """Raise as `validate` does, without counting it as activity."""
-        self._validator.recheck(context)
+        self._validator.recheck(context, require=require)
+
+    def _may_write(self, token: object) -> bool:
+        return token is not self._fresh and may_write(self._validator, token)
 
 
-def told(error: ClawguardError) -> str:
-    """Return what a caller is told of a refusal where no HTTP answer can say it: its code, scopes needed."""
+def as_text(error: ClawguardError) -> str:
+    """Return a refusal where no HTTP answer can say it: the code of that answer, and all scopes needed."""
     code = refusal_for(error).error
     return f"{code}: needs {' '.join(error.required)}" if isinstance(error, InsufficientScope) else code
 

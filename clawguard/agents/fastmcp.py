@@ -16,10 +16,10 @@ from fastmcp.server.auth import AccessToken, AuthCheck, AuthProvider, TokenVerif
 from fastmcp.server.dependencies import get_http_request
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
-from clawguard.agents.callers import AnyVerifier, Callers, told, use_environ
+from clawguard.agents.callers import AnyVerifier, Callers, as_text, use_environ
 from clawguard.agents.guarded import GuardedApp
-from clawguard.agents.principal import access_fields
-from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument
+from clawguard.agents.principal import access_token
+from clawguard.errors import InsufficientScope, InvalidArgument
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.current import current_session
@@ -52,11 +52,7 @@ class ClawguardTokenVerifier(TokenVerifier):
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what FastMCP knows a caller by, or None for a token that is refused. Validates once."""
-        try:
-            context = await self._callers.find(token)
-        except AccessDenied:
-            return None
-        return AccessToken(**access_fields(self._callers, context, resource=self._resource))
+        return await access_token(AccessToken, self._callers, token, self._resource)
 
     def requires(self, *scopes: str) -> AuthCheck:
         """Return FastMCP's own `require_scopes`, for `auth=` of a component or of its `AuthMiddleware`.
@@ -130,7 +126,7 @@ class _Binding(Middleware):
             return await self._callers.run(_scope(), work)
         except REFUSED as error:
             kind = ToolError if context.method == "tools/call" else AuthorizationError
-            raise kind(told(error)) from None
+            raise kind(as_text(error)) from None
 
 
 def _scope() -> Mapping[str, Any] | None:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, MutableMapping
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import urlencode
 
 from langgraph_sdk import Auth
 
 from clawguard.agents.credentials import Guarding
-from clawguard.errors import (
-    AccessDenied,
-    ClockError,
-    InsufficientScope,
-    InvalidArgument,
-    InvalidToken,
-    StoreUnavailable,
-)
+from clawguard.errors import ClawguardError, ConfigError, InsufficientScope, InvalidArgument
 from clawguard.models import Actor, SessionContext
-from clawguard.scopes import Scopes, parse_scopes
+from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
+from clawguard.web.bearer import REFUSED, Refusal, carries_token, read_credential, refusal_for
 
 __all__ = ["make_auth"]
 
@@ -34,6 +30,8 @@ _OWNED = frozenset({"threads", "assistants", "crons"})
 _WRITES = frozenset({"create", "create_run", "update"})
 _STORED = frozenset({"put", "get", "search", "delete", "list_namespaces"})
 _MAY_SHARE = ("agent_id", "subject")
+_HEADERS = ("WWW-Authenticate", "Retry-After")
+_SERVER, _NO_USER_OF_A_CLIENTS = "langgraph-api", (0, 8)
 
 
 def make_auth(verifier: Verifies, *, require: Scopes = (), owned_by: Collection[str] = _MAY_SHARE) -> Auth:
@@ -43,8 +41,10 @@ def make_auth(verifier: Verifies, *, require: Scopes = (), owned_by: Collection[
     to its workspace, agent and subject, which are put into its metadata, and it sees nothing else; `owned_by`
     of one of `agent_id` and `subject`, or of neither, has agents or subjects of a workspace share. In the
     store each owner has a namespace of its own. A handler of your own takes the place of all that for what it
-    is registered for. Have `disable_studio_auth` set beside `path`.
+    is registered for. Have `disable_studio_auth` set beside `path`. Who asks is what the server keeps of a
+    request: one below 0.8 has a client say so itself, which is a ConfigError.
     """
+    _check_server()
     unknown = set(owned_by) - set(_MAY_SHARE)
     if isinstance(owned_by, str) or unknown:
         raise InvalidArgument("owned_by", f"must be some of {', '.join(_MAY_SHARE)}")
@@ -58,17 +58,17 @@ def make_auth(verifier: Verifies, *, require: Scopes = (), owned_by: Collection[
 class _Gate:
     """Answer what LangGraph's server asks about a request."""
 
-    def __init__(self, checker: Guarding, require: Scopes, owned_by: tuple[str, ...]) -> None:
+    def __init__(self, checker: Guarding, require: ScopeSet, owned_by: tuple[str, ...]) -> None:
         self._checker = checker
         self._require = require
         self._owned_by = ("workspace_id", *owned_by)
 
-    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    async def authenticate(
+        self, headers: Mapping[bytes, bytes], query_params: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
         """Return the caller as JSON-ready values, for the server keeps them with what it runs: no token."""
-        try:
-            session = await self._validate(_token_of(headers), self._require)
-        except (AccessDenied, StoreUnavailable, ClockError) as refusal:
-            raise _answer(refusal) from None
+        token = _token_of(headers, query_params or {})
+        session = await self._validate(token, self._require)
         return {
             "identity": session.session_id,
             "display_name": session.agent_id,
@@ -83,10 +83,7 @@ class _Gate:
         is_stored = ctx.resource == "store" and ctx.action in _STORED
         if session is None or not (is_stored or ctx.resource in _OWNED):
             return False
-        try:
-            session = await self._validate(session, f"{ctx.resource}:{ctx.action}")
-        except (AccessDenied, StoreUnavailable, ClockError) as refusal:
-            raise _answer(refusal) from None
+        session = await self._validate(session, f"{ctx.resource}:{ctx.action}")
         owner = {name: getattr(session, name) for name in self._owned_by}
         if is_stored:
             _move(value, tuple(map(_label, owner.values())))
@@ -98,15 +95,22 @@ class _Gate:
 
     async def _validate(self, held: str | SessionContext, require: Scopes) -> SessionContext:
         # In a thread, though it takes microseconds: the development server refuses what might block its loop.
-        return await asyncio.to_thread(self._checker.validate, held, require=require)
+        try:
+            return await asyncio.to_thread(self._checker.validate, held, require=require)
+        except REFUSED as refusal:
+            raise _answer(refusal, self._require) from None
 
 
-def _token_of(headers: Mapping[bytes, bytes]) -> str:
-    """Return the token of an Authorization header (RFC 6750, 2.1); what is none is refused as a bad one."""
-    scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise InvalidToken(hint="send it as a bearer token")
-    return token.strip()
+def _token_of(headers: Mapping[bytes, bytes], query: Mapping[str, str]) -> str:
+    """Return the token of a request, or raise the answer to one that has none or too many (RFC 6750, 2).
+
+    A proof is not read: the server does not tell at which URL the request came in.
+    """
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    found = read_credential(authorization, elsewhere=carries_token(urlencode(query)))
+    if isinstance(found, Refusal):
+        raise _exception(found, found.error)
+    return found.token
 
 
 def _session_of(user: Any) -> SessionContext | None:
@@ -144,21 +148,25 @@ def _label(text: str) -> str:
     return f"{text.encode().hex()}x"
 
 
-def _answer(error: AccessDenied | StoreUnavailable | ClockError) -> Auth.exceptions.HTTPException:
+def _answer(error: ClawguardError, require: ScopeSet) -> Auth.exceptions.HTTPException:
     """Return the answer to an error, which tells nothing of it but the scopes that are needed."""
-    if isinstance(error, InsufficientScope):
-        needed = " ".join(error.required)
-        return Auth.exceptions.HTTPException(
-            403,
-            f"insufficient_scope: {needed}",
-            {"WWW-Authenticate": _challenge("insufficient_scope", needed)},
-        )
-    if isinstance(error, AccessDenied):
-        return Auth.exceptions.HTTPException(
-            401, "the token is missing or not valid", {"WWW-Authenticate": _challenge("invalid_token")}
-        )
-    return Auth.exceptions.HTTPException(503, "access cannot be checked at the moment", {"Retry-After": "1"})
+    refusal = refusal_for(error, require=require)
+    needed = f": {' '.join(error.required)}" if isinstance(error, InsufficientScope) else ""
+    return _exception(refusal, refusal.error + needed)
 
 
-def _challenge(code: str, scope: str = "") -> str:
-    return f'Bearer realm="clawguard", error="{code}"' + (f', scope="{scope}"' if scope else "")
+def _exception(refusal: Refusal, detail: str) -> Auth.exceptions.HTTPException:
+    headers = {name: value for name, value in refusal.headers if name in _HEADERS}
+    return Auth.exceptions.HTTPException(refusal.status, detail, headers)
+
+
+def _check_server() -> None:
+    """Raise ConfigError below the first release that lets no request say who its user is."""
+    try:
+        found = version(_SERVER)
+    except PackageNotFoundError:
+        return
+    if tuple(map(int, found.split(".")[:2])) < _NO_USER_OF_A_CLIENTS:
+        raise ConfigError(
+            f"{_SERVER} {found} takes a run's user from its client", hint=f"install {_SERVER}>=0.8"
+        )

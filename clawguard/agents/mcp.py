@@ -15,10 +15,10 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.routes import build_resource_metadata_url
 from mcp.shared import exceptions
 
-from clawguard.agents.callers import AnyVerifier, Callers, told, use_environ
+from clawguard.agents.callers import AnyVerifier, Callers, as_text, use_environ
 from clawguard.agents.guarded import GuardedApp
-from clawguard.agents.principal import access_fields
-from clawguard.errors import AccessDenied, ClawguardError, InvalidArgument
+from clawguard.agents.principal import access_token
+from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.web.asgi import App, Scope
@@ -61,11 +61,7 @@ class ClawguardTokenVerifier:
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the SDK knows a caller by, or None for a token that is refused. Validates once."""
-        try:
-            context = await self._callers.find(token)
-        except AccessDenied:
-            return None
-        return AccessToken(**access_fields(self._callers, context, resource=self._resource))
+        return await access_token(AccessToken, self._callers, token, self._resource)
 
 
 def guarded_app(
@@ -136,7 +132,7 @@ async def _run_bound(callers: Callers, ctx: Any, call_next: Callable[[Any], Awai
     except REFUSED as error:
         if ctx.method == _CALL_TOOL:
             return _result(error)
-        raise _exceptions.MCPError(_INVALID_REQUEST, told(error)) from None
+        raise _exceptions.MCPError(_INVALID_REQUEST, as_text(error)) from None
 
 
 def _bound_handler(lowlevel: Any, callers: Callers, kind: type, handler: Handler) -> Handler:
@@ -150,7 +146,7 @@ def _bound_handler(lowlevel: Any, callers: Callers, kind: type, handler: Handler
         except REFUSED as error:
             if kind is types.CallToolRequest:
                 return _types.ServerResult(_result(error))
-            data = types.ErrorData(code=_INVALID_REQUEST, message=told(error))
+            data = types.ErrorData(code=_INVALID_REQUEST, message=as_text(error))
             raise _exceptions.McpError(data) from None
 
     return run
@@ -166,5 +162,5 @@ def _says_that_it_failed(result: Any) -> bool:
 
 
 def _result(error: ClawguardError) -> types.CallToolResult:
-    result = {"content": [types.TextContent(type="text", text=told(error))], "isError": True}
+    result = {"content": [types.TextContent(type="text", text=as_text(error))], "isError": True}
     return types.CallToolResult.model_validate(result)

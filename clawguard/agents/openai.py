@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 
 from agents import (
     Agent,
+    AgentHookContext,
     RunContextWrapper,
     RunHooks,
     SessionSettings,
@@ -19,10 +21,12 @@ from agents import (
 )
 
 from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
+from clawguard.agents.handed import Handed
+from clawguard.agents.openai_calls import Call, call_here, check_own_task, is_over, run_around
 from clawguard.checks import check_text
 from clawguard.errors import AccessDenied, InvalidArgument, NoSession
 from clawguard.history.records import Entry
-from clawguard.models import IssuedSession, SessionContext
+from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
 from clawguard.sessions.current import Use, unbind
@@ -41,8 +45,9 @@ class AgentSessions:
 
     Give it to the run as its `context`, or as the attribute `agent_sessions` of a context of your own; make
     a new one for each run. `handoffs` says which scopes an agent gets when the run is handed to it, from
-    whoever hands it over and must hold them: that takes a manager and `hooks=HandoffHooks()`. As `async with`
-    it ends at its end what was delegated meanwhile, and no session of the code around it is bound in it.
+    whoever hands it over and must hold them: that takes a manager and `hooks=HandoffHooks()`. What was handed
+    over ends when the run goes back, and with a run inside of a tool's call when that call does. As
+    `async with` it ends at its end all that is left, and no session of the code around it is bound in it.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class AgentSessions:
         """Take a token, an `IssuedSession` or a `SessionContext` for each agent that starts with one."""
         plain: Guarding = plain_of(verifier)
         self._guarding = plain
-        self._manager = AsyncSessionManager(plain) if isinstance(plain, SessionManager) else None
+        self._manager = plain if isinstance(plain, SessionManager) else None
         self._given = {
             check_text(name, argument="sessions"): checked_credential(each, argument="sessions")
             for name, each in sessions.items()
@@ -64,7 +69,9 @@ class AgentSessions:
             check_text(name, argument="handoffs"): parse_scopes(each, argument="handoffs")
             for name, each in (handoffs or {}).items()
         }
-        self._delegated: dict[str, IssuedSession] = {}
+        self._handed: dict[object, Handed] = {}
+        self._is_over = False
+        self._ending: set[asyncio.Future[None]] = set()
         if self._handoffs and self._manager is None:
             raise InvalidArgument("handoffs", "need a SessionManager: a verifier delegates nothing")
         both = self._given.keys() & self._handoffs.keys()
@@ -73,28 +80,39 @@ class AgentSessions:
 
     def use(self, agent: str, *, require: Scopes = ()) -> Use:
         """Return what validates an agent's session, once, and binds it; NoSession where it has none."""
-        held = self._find(agent)
-        if held is None:
-            _logger.warning("the agent %r has no session in this run", agent)
-            raise NoSession
-        return self._guarding.use(held, require=require)
+        return Use(self._guarding, self._credential_of(agent), require=require)
 
     async def hand_over(self, from_agent: str, to_agent: str) -> None:
         """Give an agent of `handoffs` a new session below that of the agent who hands the run to it.
 
-        One that stands above who hands over keeps its session, for it gets no more than it gave. Any other
-        loses the one it had, also where it gets none: because who hands over has none either, or lacks a
-        scope, which is DelegationRefused.
+        One that stands above who hands over keeps its session, for it gets no more than it gave; what stands
+        below that ends. Any other loses the one it had, also where it gets none: because who hands over has
+        none either, or lacks a scope, which is DelegationRefused. Called in a tool, for a run that the tool
+        begins, it gives what ends with the tool's call.
         """
-        manager, scopes = self._manager, self._handoffs.get(to_agent)
-        if manager is None or scopes is None or self._stands_above(to_agent, from_agent):
-            return
-        former = self._delegated.pop(to_agent, None)
-        if former is not None:
-            await manager.end(former)
-        parent = self._find(from_agent)
-        if parent is not None:
-            self._delegated[to_agent] = await manager.delegate(parent, to_agent, scopes=scopes)
+        call = call_here(self)
+        run = run_around(self) if call is None else call
+        handed = self._handed.get(run)
+        if handed is None:
+            if self._manager is None or to_agent not in self._handoffs:
+                return
+            handed = self._handed[run] = Handed(self._manager, is_over=self._is_over or is_over(run))
+        is_callers = call is not None and call.agent == from_agent
+        parent = call.held if call is not None and is_callers else self._find(from_agent, run)
+        await handed.hand_over(from_agent, to_agent, parent=parent, scopes=self._handoffs.get(to_agent))
+
+    async def end_run(self) -> None:
+        """End what was handed over in the run that is here, if it is inside of a tool's call."""
+        run = run_around(self)
+        if run is not None:
+            self._begin_to_end(run)
+            await self._all_ended()
+
+    async def bind(self, agent: str, *, require: Scopes) -> None:
+        """Validate an agent's session, and bind it for the call of a tool that this task is."""
+        call = Call(self, agent, self._credential_of(agent))
+        await Use(self._guarding, call.held, require=require, reaches=call.reaches).bind()
+        call.begin(self._begin_to_end)
 
     async def __aenter__(self) -> AgentSessions:
         self._bind_again = unbind()
@@ -103,25 +121,47 @@ class AgentSessions:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bind_again()
-        while self._manager is not None and self._delegated:
-            await self._manager.end(self._delegated.popitem()[1])
+        self._is_over = True
+        try:
+            for run in list(self._handed):
+                self._begin_to_end(run)
+            await self._all_ended()
+        finally:
+            self._bind_again()  # which fails in another context than that of the beginning
 
     def __repr__(self) -> str:
-        return f"AgentSessions({', '.join(sorted(self._given.keys() | self._delegated.keys()))})"
+        handed = (agent for each in self._handed.values() for agent in each.agents)
+        return f"AgentSessions({', '.join(sorted({*self._given, *handed}))})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("AgentSessions holds tokens: it is neither copied nor stored")
 
-    def _find(self, agent: str) -> str | SessionContext | None:
-        delegated = self._delegated.get(agent)
-        return self._given.get(agent) if delegated is None else delegated.token
+    def _credential_of(self, agent: str) -> str | SessionContext:
+        held = self._find(agent, run_around(self))
+        if held is None:
+            _logger.warning("the agent %r has no session in this run", agent)
+            raise NoSession
+        return held
 
-    def _stands_above(self, agent: str, other: str) -> bool:
-        own, lower = self._delegated.get(agent), self._delegated.get(other)
-        if own is None or lower is None:
-            return False
-        return own.id in (lower.id, *(actor.session_id for actor in lower.actors))
+    def _find(self, agent: str, run: object) -> str | SessionContext | None:
+        handed = self._handed.get(run)
+        return (None if handed is None else handed.token_of(agent)) or self._given.get(agent)
+
+    def _begin_to_end(self, run: object) -> None:
+        handed = self._handed.pop(run, None)
+        if handed is not None:
+            ending = handed.end()
+            self._ending.add(ending)
+            ending.add_done_callback(self._note)
+
+    async def _all_ended(self) -> None:
+        await asyncio.shield(asyncio.gather(*self._ending))
+
+    def _note(self, ending: asyncio.Future[None]) -> None:
+        self._ending.discard(ending)
+        failure = None if ending.cancelled() else ending.exception()
+        if failure is not None:
+            _logger.warning("what was handed over in a run has not ended: %s", failure)
 
 
 class HandoffHooks(RunHooks[Any]):
@@ -135,6 +175,17 @@ class HandoffHooks(RunHooks[Any]):
         if sessions is not None:
             await sessions.hand_over(from_agent.name, to_agent.name)
 
+    async def on_agent_end(
+        self,
+        context: AgentHookContext[Any],
+        agent: Agent[Any],  # noqa: ARG002 - the hook's
+        output: Any,  # noqa: ARG002 - the hook's
+    ) -> None:
+        """End what was handed over in a run inside of a tool's call: it is over."""
+        sessions = _sessions_of(context)
+        if sessions is not None:
+            await sessions.end_run()
+
 
 def session_guardrail(*scopes: str) -> ToolInputGuardrail[Any]:
     """Let a tool run only for an agent whose own session holds every scope, and bind that session in it.
@@ -146,12 +197,12 @@ def session_guardrail(*scopes: str) -> ToolInputGuardrail[Any]:
     wanted = parse_scopes(scopes)
 
     async def check(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+        check_own_task(data.agent)
         sessions = _sessions_of(data.context)
         try:
             if sessions is None:
                 raise NoSession
-            # The SDK has a task for each call, and the binding ends with that task.
-            sessions.use(data.agent.name, require=wanted).__enter__()
+            await sessions.bind(data.agent.name, require=wanted)
         except AccessDenied as refusal:
             return ToolGuardrailFunctionOutput.reject_content(told(refusal), {"code": refusal.code})
         return ToolGuardrailFunctionOutput.allow()

@@ -7,17 +7,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic_ai import RunContext, ToolDefinition
-from pydantic_ai.capabilities import AbstractCapability, WrapToolExecuteHandler
-from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.capabilities import (
+    AbstractCapability,
+    WrapOutputProcessHandler,
+    WrapToolExecuteHandler,
+)
+from pydantic_ai.exceptions import ModelRetry, ToolFailed
 from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT
 
 from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
 from clawguard.checks import check_text
-from clawguard.errors import AccessDenied, NoSession, PolicyDenied
+from clawguard.errors import AccessDenied, ConfigError, NoSession, PolicyDenied
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
+from clawguard.sessions.awaiting import read
 from clawguard.sessions.current import Use
 
 __all__ = ["SessionCapability"]
@@ -30,9 +36,11 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
 
     `session_of` finds the session of a run in its `deps`: a token, an `IssuedSession` or a `SessionContext`;
     without one no tool is shown or run. `tools` says which scopes each tool needs, under the name that the
-    model has for it; a tool that is not named there is neither shown nor run. In a tool `current_session()`
-    and `@requires` work, and a tool whose session ends is cancelled within a second. A refusal is the tool's
-    answer to the model; where the store cannot be asked the run fails. Runs on asyncio only.
+    model has for it; a tool that is not named there is neither shown nor run. An output function is checked
+    as a tool is, and named there alike; one that the model gives its text to, by its own name. One that is
+    not named there fails the run with ConfigError. In both `current_session()` and `@requires` work, and what
+    runs when its session ends is cancelled within a second. A refusal is the answer to the model; where the
+    store cannot be asked the run fails. Runs on asyncio only.
     """
 
     def __init__(
@@ -58,7 +66,7 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
         self, ctx: RunContext[AgentDepsT], tool_defs: list[ToolDefinition]
     ) -> list[ToolDefinition]:
         """Return the tools that the session reaches as it now stands; that spends no use."""
-        held = self._scopes_now(self._session_of(ctx.deps))
+        held = await read(self._checker, self._scopes_now, self._session_of(ctx.deps))
         return [each for each in tool_defs if self._reaches(held, each.name)]
 
     async def wrap_tool_execute(
@@ -76,6 +84,30 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
                 return await handler(args)
         except AccessDenied as refusal:
             raise ToolFailed(told(refusal)) from None
+
+    async def wrap_output_process(
+        self,
+        ctx: RunContext[AgentDepsT],
+        *,
+        output_context: OutputContext,
+        output: Any,
+        handler: WrapOutputProcessHandler,
+    ) -> Any:
+        """Validate the session once, and run an output function with it bound; other output just passes."""
+        if not output_context.has_function:
+            return await handler(output)
+        shown = output_context.tool_def
+        name = output_context.function_name if shown is None else shown.name
+        if name is None or name not in self._tools:
+            raise ConfigError(
+                f"no scopes are named for the output function {name or 'of a union'!r}",
+                hint="name it in `tools` of SessionCapability, a union's each in a ToolOutput(name=...)",
+            )
+        try:
+            async with self._use(ctx.deps, name):
+                return await handler(output)
+        except AccessDenied as refusal:
+            raise ModelRetry(told(refusal)) from None
 
     def _use(self, deps: AgentDepsT, tool: str) -> Use:
         given = self._session_of(deps)

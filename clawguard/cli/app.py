@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from clawguard.cli import database, ending, events, history, incident, issuing, keys, looking, running
 from clawguard.cli.faults import Exit, exit_of, tell, tell_unexpected
@@ -64,7 +66,9 @@ def before(
     ctx: typer.Context,
     url: Annotated[
         str | None,
-        typer.Option("--url", metavar="URL", help="The database: a path or a sqlite:/// URL.", envvar=None),
+        typer.Option(
+            "--url", metavar="URL", help="The database: a path or URL; or a server: https://…", envvar=None
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -84,12 +88,18 @@ def before(
     ctx.obj = Asked(url=url, config=config, secrets_dir=secrets_dir)
 
 
+@cache
+def _built() -> Any:
+    """Build the command once: it takes longer than most of what it runs."""
+    return typer.main.get_command(app)
+
+
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code; an error is one line, a hint, and no traceback."""
     as_json = "--json" in argv
     _make_text_safe()
     try:
-        result = app(args=list(argv), prog_name="clawguard", standalone_mode=False)
+        result = _built()(args=list(argv), prog_name="clawguard", standalone_mode=False)
     except ClawguardError as error:
         tell(error.message, code=error.code, hint=error.hint, as_json=as_json)
         return exit_of(error)

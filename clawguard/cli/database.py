@@ -1,4 +1,4 @@
-"""`db backup`, `db restore`, `db check`: the database as a file."""
+"""`db backup`, `db restore`, `db check`: the database as a file; `db copy` joins them from `moving`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from clawguard.cli import options as o
 from clawguard.cli.events import verified
 from clawguard.cli.faults import Exit
-from clawguard.cli.host import asked, database, verifier
+from clawguard.cli.host import asked, check_beside, database, verifier
+from clawguard.cli.moving import copy as copy_command
 from clawguard.cli.output import ask, cell, counted, emit, print_json, progress, show
 from clawguard.clock import SystemClock, to_datetime
 from clawguard.errors import ClawguardError, ConfigError
@@ -24,7 +25,8 @@ __all__ = ["app"]
 _REASON = "restored from a backup"
 
 app = typer.Typer(
-    no_args_is_help=True, help="Back the database up, put a copy back, look whether it is whole."
+    no_args_is_help=True,
+    help="Back the database up, put a copy back, look whether it is whole, move it to another.",
 )
 
 
@@ -87,6 +89,7 @@ def restore(
     from clawguard.store.copies import put_in_place
     from clawguard.store.files import prepare_folder
 
+    check_beside(ctx)
     settings = asked(ctx).settings
     path = database_path(settings.url)
     if path is None:
@@ -143,6 +146,9 @@ def check(ctx: typer.Context, as_json: o.Json = False) -> None:
         show(f"{found.count} entries of the log hold" if found else cell(f"the log: {found.fault}", "red"))
     if faults or not found:
         raise typer.Exit(Exit.FAILED)
+
+
+app.command("copy")(copy_command)
 
 
 def _make_ready(copy: Path, ready: Path, settings: Settings, path: Path, *, keep_sessions: bool) -> Brought:

@@ -8,10 +8,10 @@ import typer
 
 from clawguard.cli import options as o
 from clawguard.cli.host import Host, asked, host, manager
-from clawguard.cli.output import ask, counted, print_json, progress, show
+from clawguard.cli.output import ask, counted, print_json, progress, show, tell_count
 from clawguard.cli.values import instant_of, seconds_of
 from clawguard.clock import SystemClock
-from clawguard.errors import InvalidArgument
+from clawguard.errors import AccessDenied, InvalidArgument
 from clawguard.models import Ended
 
 __all__ = ["end_one", "purge", "revoke", "sweep", "tell_ended"]
@@ -34,7 +34,9 @@ def revoke(
     key_id: Annotated[
         str | None, typer.Option("--key-id", metavar="KID", help="All whose token this key signed.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--everything", help="All, of every workspace.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="All, of every workspace; at a server of the caller's.")
+    ] = False,
     reason: o.Reason = None,
     actor: o.Actor = None,
     dry_run: o.DryRun = False,
@@ -60,7 +62,7 @@ def revoke(
             ended = end_one(opened, session, dry_run=dry_run, workspace=workspace, **told)
         else:
             if filters:
-                filters["workspace_id"] = asked(ctx).workspace(workspace)
+                filters |= asked(ctx).of_workspace(workspace)
             ended = _end_all(opened, filters, everything=everything, dry_run=dry_run, yes=yes, told=told)
     tell_ended(ended, dry_run=dry_run, as_json=as_json)
 
@@ -105,13 +107,17 @@ def end_one(
     actor: str | None,
 ) -> Ended:
     """Revoke one session with all below it, and tell how many that were."""
-    record = opened.sessions.get(session, workspace_id=workspace)
+    tree = opened.sessions.tree(session, workspace_id=workspace)
+    live = sum(each.ended_at is None for each in tree)
     if dry_run:
-        return Ended(sum(each.ended_at is None for each in opened.sessions.tree(record.id)), None)
-    if not opened.revoke(record.id, reason=reason, actor=actor, workspace_id=workspace):
+        return Ended(live, None)
+    if not opened.revoke(tree[0].id, reason=reason, actor=actor, workspace_id=workspace):
         return Ended(0, None)
-    below = opened.sessions.tree(record.id)
-    return Ended(sum(each.ended_at == below[0].ended_at for each in below), _cause_of(opened, record.id))
+    try:
+        tree = opened.sessions.tree(session)
+        return Ended(sum(each.ended_at == tree[0].ended_at for each in tree), _cause_of(opened, tree[0].id))
+    except AccessDenied:  # at a server: who has ended itself, or may not read the log
+        return Ended(live, None)
 
 
 def tell_ended(ended: Ended, *, dry_run: bool, as_json: bool) -> None:
@@ -155,10 +161,6 @@ def _cause_of(opened: Host, session_id: str) -> str | None:
 
 
 def _tell_count(count: int, done: str, *, dry_run: bool, as_json: bool) -> None:
-    if as_json:
-        from clawguard.cli.shapes import Counted
-
-        print_json(Counted(count=count, dry_run=dry_run))
-    else:
-        sessions = counted(count, "session")
-        show(f"{sessions} would be {done}; nothing was changed" if dry_run else f"{sessions} {done}")
+    sessions = counted(count, "session")
+    told = f"{sessions} would be {done}; nothing was changed" if dry_run else f"{sessions} {done}"
+    tell_count(count, told, dry_run=dry_run, as_json=as_json)

@@ -13,8 +13,9 @@ import typer
 from clawguard.checks import is_integer
 from clawguard.cli import options as o
 from clawguard.cli.faults import Exit
-from clawguard.cli.host import manager, verifier
+from clawguard.cli.host import log, manager, verifier
 from clawguard.cli.output import (
+    ask,
     cell,
     counted,
     emit,
@@ -24,6 +25,8 @@ from clawguard.cli.output import (
     progress,
     show,
     table,
+    tell_count,
+    tell_done,
     warn,
 )
 from clawguard.cli.values import instant_of, seconds_of
@@ -34,6 +37,7 @@ from clawguard.private_files import replace_private
 
 if TYPE_CHECKING:
     from clawguard import Event
+    from clawguard.cli.host import Events
     from clawguard.cli.shapes import Verified
     from clawguard.events.cursors import Cursor
 
@@ -43,6 +47,7 @@ Format = Literal["ndjson", "cloudevents", "ocsf", "cef"]
 
 _SHOWN = 20
 _MAX_LIMIT = 100_000
+_PAGE = 1_000
 _LOOK_AGAIN = 0.2  # seconds
 _LONGEST_NOTE = 262_144
 
@@ -72,20 +77,18 @@ def tail(
         raise InvalidArgument("--cause", "is of the past", hint="leave --follow out")
     ids: dict[str, Any] = {"session_id": session, "workspace_id": workspace}
     write = _printer("ndjson" if as_json else "text", issuer="")
-    with verifier(ctx) as opened:
-        log = opened.events
-        last = log.last()[0]
-        begin = log.archived if after is None else after
+    with log(ctx) as opened:
+        events = opened.events
+        place = _begin(events, limit, types=types, cause_id=cause, **ids) if after is None else after
         if cause is not None:
-            found: Iterable[Event] = log.read(after=begin, types=types, cause_id=cause, limit=1_000, **ids)
+            found: Iterable[Event] = events.read(after=place, types=types, cause_id=cause, limit=_PAGE, **ids)
         else:
-            plain_tail = after is None and types is None and not any(ids.values())
-            start = max(begin, last - limit) if plain_tail else begin
-            found = log.follow(after=start, types=types, timeout=0, poll=0, **ids)
+            found = events.follow(after=place, types=types, timeout=0, poll=0, **ids)
         for event in _cut(found, limit, from_start=after is not None):
             write(event)
+            place = event.seq
         if follow:
-            for event in log.follow(after=last, types=types, **ids):
+            for event in events.follow(after=place, types=types, **ids):
                 write(event)
 
 
@@ -122,23 +125,21 @@ def export(
         raise InvalidArgument("--json", "means --format ndjson", hint="leave one of them out")
     if durable is not None and since is not None:
         raise InvalidArgument("--since", "and --durable exclude each other", hint="a name has its own place")
-    with verifier(ctx) as opened:
-        write = _printer(form, issuer=opened.issuer)
-        log = opened.events
-        if durable is None:
-            start = log.archived if after is None else after
-            from_when = (
-                None if since is None else instant_of(since, argument="--since", now=SystemClock().now())
-            )
-            for event in log.follow(
-                after=start, types=types, timeout=None if follow else 0, poll=_LOOK_AGAIN
-            ):
+    if durable is None:
+        from_when = None if since is None else instant_of(since, argument="--since", now=SystemClock().now())
+        with log(ctx) as read:
+            write = _printer(form, issuer=read.issuer)
+            start = read.events.archived if after is None else after
+            timeout = None if follow else 0
+            for event in read.events.follow(after=start, types=types, timeout=timeout, poll=_LOOK_AGAIN):
                 if from_when is None or event.at >= from_when:
                     write(event)
-            return
-        patience = seconds_of(lease, argument="--lease")
+        return
+    patience = seconds_of(lease, argument="--lease")
+    with verifier(ctx) as opened:
+        write = _printer(form, issuer=opened.issuer)
         known = {each.name for each in opened.subscribers.list()}
-        first = None if durable in known else (log.archived if after is None else after)
+        first = None if durable in known else (opened.events.archived if after is None else after)
         cursor = opened.subscribers.cursor(durable, types, after=first, lease=patience)
         _carry_out(cursor, write, follow=follow, patience=patience)
 
@@ -265,12 +266,7 @@ def replay(
     """Have a subscriber's parked events tried once more."""
     with verifier(ctx) as opened:
         count = opened.subscribers.replay(name, seq)
-    if as_json:
-        from clawguard.cli.shapes import Counted
-
-        print_json(Counted(count=count, dry_run=False))
-    else:
-        show(f"{counted(count, 'parked event')} will be tried again")
+    tell_count(count, f"{counted(count, 'parked event')} will be tried again", as_json=as_json)
 
 
 @app.command()
@@ -281,17 +277,11 @@ def forget(
     as_json: o.Json = False,
 ) -> None:
     """Forget a subscriber, its place and what is parked: no archive waits for it any more."""
-    from clawguard.cli.output import ask
-
     with verifier(ctx) as opened:
         ask(f"forget the subscriber {name}, and its place in the log?", yes=yes)
         done = opened.subscribers.remove(name)
-    if as_json:
-        from clawguard.cli.shapes import Done
-
-        print_json(Done(done=done))
-    else:
-        show("forgotten" if done else f"there is no subscriber {plain(name)}")
+    told = "forgotten" if done else f"there is no subscriber {plain(name)}"
+    tell_done(done, told, as_json=as_json)
 
 
 def verified(found: Verification) -> Verified:
@@ -316,6 +306,16 @@ def _tell_verified(found: Verification, *, as_json: bool) -> None:
 
 def _entries(count: int) -> str:
     return "1 entry holds" if count == 1 else f"{count} entries hold"
+
+
+def _begin(events: Events, limit: int, **narrowed: Any) -> int:
+    """Return a number behind which stand the last `limit` events of those that are asked for, or all."""
+    first, last, window = events.archived, events.last()[0], limit
+    while 0 < limit <= _PAGE and last - window > first:
+        if len(events.read(after=last - window, limit=limit, **narrowed)) == limit:
+            return last - window
+        window *= 8
+    return first
 
 
 def _cut(events: Iterable[Event], limit: int, *, from_start: bool) -> Iterable[Event]:

@@ -23,6 +23,7 @@ from clawguard.errors import (
     OutcomeUnknown,
     SearchUnavailable,
     SessionNotFound,
+    StoreMoved,
     StoreUnavailable,
     StoreUpgraded,
 )
@@ -61,7 +62,7 @@ MEANINGS: Final = {
 }
 _CODES: Final = (
     (OutcomeUnknown, Exit.UNKNOWN),
-    (StoreUpgraded, Exit.CONFIG),
+    ((StoreUpgraded, StoreMoved), Exit.CONFIG),
     ((StoreUnavailable, ClockError), Exit.UNAVAILABLE),
     (SessionNotFound, Exit.NOT_FOUND),
     (InvalidArgument, Exit.USAGE),

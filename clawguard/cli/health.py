@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,7 +13,8 @@ from typing import Literal, NamedTuple
 from clawguard import SessionManager
 from clawguard.cli.settings import Settings
 from clawguard.clock import SECOND, SystemClock, to_microseconds
-from clawguard.errors import ClawguardError, ClockError
+from clawguard.errors import ClawguardError, ClockError, SearchUnavailable
+from clawguard.store import is_there
 from clawguard.store.condition import (
     has_full_text_search,
     look_at_files,
@@ -41,10 +43,14 @@ class Finding(NamedTuple):
 
 
 def examine(
-    path: Path, settings: Settings, file: Path | None, open_manager: Callable[[], SessionManager]
+    path: Path | None, settings: Settings, file: Path | None, open_manager: Callable[[], SessionManager]
 ) -> tuple[list[Finding], str | None]:
-    """Look at everything there is; return the findings, and the fingerprint of the configuration."""
-    found = [*_settings(settings, file), *_sqlite(), *_files(path)]
+    """Look at everything there is; return the findings, and the fingerprint of the configuration.
+
+    `path` is the database's file, None where it is on a server.
+    """
+    found = list(_settings(file))
+    found += _server(settings) if path is None else [*_key_place(settings), *_sqlite(), *_files(path)]
     try:
         manager = open_manager()
     except ClawguardError as error:
@@ -61,15 +67,39 @@ def examine(
 
 def fingerprint_of(manager: SessionManager, settings: Settings) -> str:
     """Return what is alike in every process that opens the same database with the same settings."""
-    same = settings.model_dump(mode="json", exclude={"url", "kek", "kek_file", "workspace"})
+    same = settings.model_dump(
+        mode="json", exclude={"url", "kek", "kek_file", "workspace", "token", "token_file"}
+    )
     same |= {"issuer": manager.issuer, "policy": manager.policy.digest}
     return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _settings(settings: Settings, file: Path | None) -> Iterator[Finding]:
+def _settings(file: Path | None) -> Iterator[Finding]:
     yield Finding(
         "settings", "ok", f"from {file}" if file else "no settings file; options and environment only"
     )
+
+
+def _server(settings: Settings) -> Iterator[Finding]:
+    if settings.kek is None and settings.kek_file is None:
+        says, mend = "is not given, and no server keeps it", "set CLAWGUARD_KEK or CLAWGUARD_KEK_FILE"
+        yield Finding("key-encryption key", "fault", says, mend)
+    else:
+        yield Finding("key-encryption key", "ok", "stands apart from the database")
+    began = time.perf_counter()
+    try:
+        found = is_there(settings.url, lock_timeout=settings.lock_timeout)
+    except ClawguardError as error:
+        yield Finding("server", "fault", error.message, error.hint)
+        return
+    if found:
+        took = time.perf_counter() - began
+        yield Finding("server", "ok", f"PostgreSQL answers; a connection took {took * 1_000:.0f} ms")
+    else:
+        yield Finding("server", "fault", "there is no database of clawguard's", "clawguard init")
+
+
+def _key_place(settings: Settings) -> Iterator[Finding]:
     if settings.kek is None and settings.kek_file is None:
         yield Finding(
             "key-encryption key",
@@ -164,12 +194,13 @@ def _subscribers(manager: SessionManager) -> Iterator[Finding]:
 
 
 def _index(manager: SessionManager) -> Iterator[Finding]:
-    if not has_full_text_search():
-        return
     if manager.history.encryption.status().key is not None:
         yield Finding("history index", "ok", "there is none: conversations are encrypted")
         return
-    found = manager.history.check_index()
+    try:
+        found = manager.history.check_index()
+    except SearchUnavailable:
+        return  # what is lacking was told already
     if found.is_fine:
         yield Finding("history index", "ok", "fits the conversations")
     else:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clawguard.cli import options as o
-from clawguard.cli.host import asked, manager
-from clawguard.cli.output import ask, cell, counted, emit, instant, plain, print_json, progress, show, table
+from clawguard.cli.host import asked, host, manager
+from clawguard.cli.output import (
+    ask,
+    cell,
+    counted,
+    emit,
+    instant,
+    plain,
+    print_json,
+    progress,
+    show,
+    table,
+    tell_count,
+    tell_done,
+)
 from clawguard.cli.values import instant_of, seconds_of
 from clawguard.clock import SystemClock
 
 if TYPE_CHECKING:
     from clawguard.history.records import Entry
-    from clawguard.sessions.history import Searched
 
 __all__ = ["app"]
 
@@ -65,7 +77,7 @@ def tail(
     as_json: o.Json = False,
 ) -> None:
     """Print the newest entries of a conversation, the oldest of them first."""
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         entries = opened.history.tail(session, limit, workspace_id=workspace)
     if as_json:
         from clawguard.cli.shapes import Entries
@@ -93,14 +105,14 @@ def search(
     as_json: o.Json = False,
 ) -> None:
     """Find entries by their words, the best first."""
-    narrowed: Searched = {"limit": limit}
+    narrowed: dict[str, Any] = {"limit": limit}
     if agent is not None:
         narrowed["agent_id"] = agent
     if since is not None:
         narrowed["since"] = instant_of(since, argument="--since", now=SystemClock().now())
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         if session is None:
-            narrowed["workspace_id"] = asked(ctx).workspace(workspace)
+            narrowed |= asked(ctx).of_workspace(workspace)
         else:
             narrowed |= {"session": session, "workspace_id": workspace}
         hits = opened.history.search(text, **narrowed)
@@ -184,12 +196,7 @@ def delete(
         count = opened.history.count(session, workspace_id=workspace)
         ask(f"remove {count} entries for good, and end the session?", yes=yes)
         done = opened.history.delete(session, actor=actor, workspace_id=workspace)
-    if as_json:
-        from clawguard.cli.shapes import Done
-
-        print_json(Done(done=done))
-    else:
-        show("deleted" if done else "there was nothing to delete")
+    tell_done(done, "deleted" if done else "there was nothing to delete", as_json=as_json)
 
 
 @app.command()
@@ -213,12 +220,8 @@ def cleanup(
             actor=actor,
             progress=tell,
         )
-    if as_json:
-        from clawguard.cli.shapes import Counted
-
-        print_json(Counted(count=count, dry_run=dry_run))
-    else:
-        show(f"{counted(count, 'conversation')} {'would be ' if dry_run else ''}deleted")
+    told = f"{counted(count, 'conversation')} {'would be ' if dry_run else ''}deleted"
+    tell_count(count, told, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
@@ -226,12 +229,7 @@ def compact(ctx: typer.Context, as_json: o.Json = False) -> None:
     """Make the search's index anew, without what removed entries have left in it."""
     with manager(ctx) as opened, progress("indexing", as_json=as_json) as tell:
         count = opened.history.compact(progress=tell)
-    if as_json:
-        from clawguard.cli.shapes import Counted
-
-        print_json(Counted(count=count, dry_run=False))
-    else:
-        show(f"{count} entries were indexed")
+    tell_count(count, f"{count} entries were indexed", as_json=as_json)
 
 
 @app.command()

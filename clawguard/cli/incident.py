@@ -11,7 +11,7 @@ import typer
 from clawguard.cli import options as o
 from clawguard.cli.ending import end_one, tell_ended
 from clawguard.cli.faults import Exit
-from clawguard.cli.host import manager, read_token
+from clawguard.cli.host import host, read_token
 from clawguard.cli.looking import line_of, state_of
 from clawguard.cli.output import (
     ask,
@@ -29,7 +29,8 @@ from clawguard.cli.output import (
 from clawguard.errors import InvalidArgument, InvalidToken
 
 if TYPE_CHECKING:
-    from clawguard import Event, SessionManager
+    from clawguard import Event
+    from clawguard.cli.host import Host
     from clawguard.models import Ended, Session
 
 __all__ = ["incident"]
@@ -83,7 +84,7 @@ def incident(
         )
     token = read_token("leaked token") if session is None else None
     told = {"reason": reason, "actor": actor}
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         case = _case_of(opened, token, session)
         has_menu = sys.stdin.isatty() and sys.stdout.isatty() and not (revoke or all_of_subject or as_json)
         if not as_json:
@@ -105,7 +106,7 @@ def incident(
             tell_ended(ended, dry_run=False, as_json=False)
 
 
-def _case_of(opened: SessionManager, token: str | None, session_id: str | None) -> Case:
+def _case_of(opened: Host, token: str | None, session_id: str | None) -> Case:
     if token is not None:
         found = opened.inspect(token)
         if found.session is None:
@@ -116,13 +117,13 @@ def _case_of(opened: SessionManager, token: str | None, session_id: str | None) 
     else:
         session = opened.sessions.get(session_id or "")
         verdict = "ended" if state_of(session) == "ended" else "active"
-    below = opened.sessions.tree(session)[1:]
+    below = opened.sessions.tree(session.id)[1:]
     events = opened.events.follow(after=opened.events.archived, session_id=session.id, timeout=0)
     timeline = tuple(deque(events, _TIMELINE))
     subject: dict[str, Any] = {"workspace_id": session.workspace_id, "subject": session.subject}
     return Case(
         verdict,
-        opened.sessions.lineage(session),
+        opened.sessions.lineage(session.id),
         sum(state_of(each) != "ended" for each in below),
         opened.revoke_where(dry_run=True, **subject).count,
         sum(int(each.data.get("count", 1)) for each in timeline if each.type == "guard.denied"),
@@ -130,7 +131,7 @@ def _case_of(opened: SessionManager, token: str | None, session_id: str | None) 
     )
 
 
-def _end_subject(opened: SessionManager, session: Session, told: dict[str, Any]) -> Ended:
+def _end_subject(opened: Host, session: Session, told: dict[str, Any]) -> Ended:
     return opened.revoke_where(workspace_id=session.workspace_id, subject=session.subject, **told)
 
 

@@ -80,7 +80,7 @@ def create(
             delegable=not no_delegate,
             refreshable=refreshable,
             request_id=request_id,
-            workspace_id=asked(ctx).workspace(workspace),
+            **asked(ctx).of_workspace(workspace),
             **given,
         )
         _hand_over(opened, issued, is_new=True, token_only=token_only, out=out, as_json=as_json)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from clawguard.cli import options as o
-from clawguard.cli.host import manager
+from clawguard.cli.host import host
 from clawguard.cli.output import ask, cell, counted, instant, left, print_json, show, table
+from clawguard.errors import AccessDenied
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from clawguard.cli.host import Host
 
 __all__ = ["app"]
 
@@ -24,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="See, publish and rotate the signin
 @app.command("list")
 def find(ctx: typer.Context, as_json: o.Json = False) -> None:
     """List the keys and their states, the oldest first."""
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         found = opened.keys.list()
     if as_json:
         from clawguard.cli.shapes import Key, Keys
@@ -58,12 +61,12 @@ def rotate(
     The key before goes on verifying until the last token it signed has ended. With --emergency it does not.
     """
     told: dict[str, Any] = {"emergency": emergency, "algorithm": algorithm, "actor": actor}
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         if emergency and not dry_run:
             count = opened.keys.rotate(dry_run=True, **told).count
             ask(f"distrust the key that signs now, and end {counted(count, 'session')}?", yes=yes)
         ended = opened.keys.rotate(dry_run=dry_run, **told)
-        active = opened.keys.active().kid
+        active = _active(opened)
     if as_json:
         from clawguard.cli.shapes import Rotated
 
@@ -71,13 +74,20 @@ def rotate(
     elif dry_run:
         show(f"{counted(ended.count, 'session')} would end; {active} signs as before")
     else:
-        show(f"{active} signs now; {counted(ended.count, 'session')} ended")
+        show(f"{active or 'a new key'} signs now; {counted(ended.count, 'session')} ended")
+
+
+def _active(opened: Host) -> str | None:
+    try:
+        return opened.keys.active().kid
+    except AccessDenied:  # at a server: whose token the key before has signed, or who may not list keys
+        return None
 
 
 @app.command()
 def jwks(ctx: typer.Context, as_json: o.Json = False) -> None:  # noqa: ARG001  # it is JSON anyway
     """Print the JWK set that others verify tokens with: public keys only."""
-    with manager(ctx) as opened:
+    with host(ctx) as opened:
         print_json(opened.keys.jwks())
 
 

@@ -93,11 +93,11 @@ def find(
     filters = {name: value for name, value in asked_for.items() if value is not None}
     with host(ctx) as opened:
         page = opened.sessions.page(
-            workspace_id=asked(ctx).workspace(workspace),
             live=None if everything else not ended,
             limit=limit,
             cursor=cursor,
             **filters,
+            **asked(ctx).of_workspace(workspace),
         )
     if as_json:
         from clawguard.cli.shapes import Listing

@@ -38,6 +38,8 @@ __all__ = [
     "progress",
     "show",
     "table",
+    "tell_count",
+    "tell_done",
     "warn",
 ]
 
@@ -103,6 +105,26 @@ def print_json(value: BaseModel | Mapping[str, Any], *, line: bool = False) -> N
     """Print one JSON document, or with `line` one line of many; characters beyond ASCII are escaped."""
     ready = dict(value) if isinstance(value, Mapping) else value.model_dump(mode="json", by_alias=True)
     emit(json.dumps(ready, indent=None if line else 2) + "\n")
+
+
+def tell_count(count: int, told: str, *, as_json: bool, dry_run: bool = False) -> None:
+    """Print how many there were: the number as JSON, else what is told of it."""
+    if as_json:
+        from clawguard.cli.shapes import Counted
+
+        print_json(Counted(count=count, dry_run=dry_run))
+    else:
+        show(told)
+
+
+def tell_done(done: bool, told: str, *, as_json: bool) -> None:
+    """Print whether there was anything to do: that as JSON, else what is told of it."""
+    if as_json:
+        from clawguard.cli.shapes import Done
+
+        print_json(Done(done=done))
+    else:
+        show(told)
 
 
 def show(*things: RenderableType) -> None:

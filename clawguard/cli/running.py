@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -14,7 +15,7 @@ import typer
 
 from clawguard.cli import options as o
 from clawguard.cli.faults import Exit
-from clawguard.cli.host import asked, database, manager
+from clawguard.cli.host import asked, check_there, file_or_server, manager
 from clawguard.cli.output import cell, columns, facts, print_json, progress, show, table
 from clawguard.cli.values import seconds_of
 from clawguard.errors import ConfigError
@@ -25,7 +26,7 @@ __all__ = ["bench", "demo", "doctor", "init", "serve"]
 _STYLES = {"ok": "green", "warning": "yellow", "fault": "red"}
 _TEMPLATE = """\
 # What the clawguard command opens. CLAWGUARD_* and options win over it; paths count from this folder.
-url = "{url}"
+url = {url}
 
 # audiences = ["mail"]           # further audiences that tokens may be for
 # workspace = "default"
@@ -60,39 +61,32 @@ def init(
     ] = None,
     as_json: o.Json = False,
 ) -> None:
-    """Make a database with its keys, and a clawguard.toml that names it, where there are none."""
-    from clawguard import SessionManager
-    from clawguard.cli.settings import FILE_NAME
-    from clawguard.store import database_path, is_on_server
+    """Make a database with its keys, and a clawguard.toml that names it, where there are none.
 
-    now = asked(ctx)
-    if is_on_server(now.settings.url):
-        raise ConfigError(
-            "init makes a database file, and the URL is a PostgreSQL server's",
-            hint="open that once with SessionManager.open(url, kek=...)",
-        )
-    path = database_path(now.settings.url)
-    if path is None:
-        raise ConfigError("':memory:' ends with the command", hint="name a file by --url or CLAWGUARD_URL")
-    founded = not path.exists()
-    with SessionManager.open(
-        path, audience=audience or now.settings.audience, kek=now.settings.kek_source(), sweep_every=None
-    ) as opened:
+    On a PostgreSQL server the key-encryption key is to be given, and the settings file has the URL as it is.
+    """
+    from clawguard.cli.settings import FILE_NAME
+    from clawguard.store import is_there, place_of
+
+    path, now = file_or_server(ctx), asked(ctx)
+    founded = not is_there(now.settings.url, lock_timeout=now.settings.lock_timeout)
+    with manager(ctx, create=True, audience=audience) as opened:
         issuer, own = opened.issuer, opened.audience
+    where = str(path) if path is not None else place_of(now.settings.url)
     written = None
     if now.file is None:
         written = Path(FILE_NAME)
-        write_private(written, _TEMPLATE.format(url=now.settings.url).encode())
+        write_private(written, _TEMPLATE.format(url=json.dumps(now.settings.url)).encode())
     if as_json:
         from clawguard.cli.shapes import Initialised
 
         file = str(written) if written else None
-        print_json(Initialised(url=str(path), issuer=issuer, audience=own, config=file, founded=founded))
+        print_json(Initialised(url=where, issuer=issuer, audience=own, config=file, founded=founded))
         return
     show(
         facts(
             {
-                "database": f"{path}  ({'made now' if founded else 'there already'})",
+                "database": f"{where}  ({'made now' if founded else 'there already'})",
                 "issuer": issuer,
                 "audience": own,
                 "settings": f"{written}  (made now)" if written else str(now.file),
@@ -117,11 +111,11 @@ def doctor(
     from clawguard import SessionManager
     from clawguard.cli.health import examine
 
-    path, now = database(ctx), asked(ctx)
+    path, now = check_there(ctx), asked(ctx)
 
     def open_manager() -> SessionManager:
         kek = now.settings.kek_source()
-        return SessionManager.open(path, kek=kek, sweep_every=None, create=False)
+        return SessionManager.open(now.settings.url, kek=kek, sweep_every=None, create=False)
 
     found, fingerprint = examine(path, now.settings, now.file, open_manager)
     bad = {"fault", "warning"} if production else {"fault"}

@@ -18,15 +18,19 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from clawguard.checks import is_token
 from clawguard.cli.values import seconds_of
 from clawguard.errors import ConfigError, InvalidArgument
 from clawguard.guard.encoding import b64decode
+from clawguard.private_files import read_private
 
 __all__ = ["FILE_NAME", "Settings", "load_settings"]
 
 FILE_NAME = "clawguard.toml"
 _PREFIX = "CLAWGUARD_"
 _LONGEST_FILE = 1_048_576
+_LONGEST_TOKENS = 65_536
+_SECRETS = {"kek": "key-encryption key", "token": "token"}
 
 
 def _seconds(value: object) -> object:
@@ -58,7 +62,17 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
     )
 
-    url: str = Field(".clawguard/clawguard.db", description="the database: a path or a `sqlite:///` URL")
+    url: str = Field(
+        ".clawguard/clawguard.db",
+        description="the database: a path, a `sqlite:///` or `postgresql://` URL; or the `https://` of "
+        "a `clawguard serve`",
+    )
+    token: SecretStr | None = Field(
+        None, description="the caller's own token, for the commands at a server; never in the file"
+    )
+    token_file: Path | None = Field(
+        None, description="a file (0600) with that token in its first line, such as `--out` writes"
+    )
     audience: str | None = Field(
         None, description="the audience that a new database is founded with; it must fit that of an older one"
     )
@@ -99,6 +113,20 @@ class Settings(BaseSettings):
         secrets = SecretsSettingsSource(settings_cls, secrets_dir=given.pop("secrets_dir", None))
         options = InitSettingsSource(settings_cls, init_kwargs=given)
         return options, env_settings, secrets, from_file
+
+    def caller_token(self) -> str:
+        """Return the caller's token for a server; raise ConfigError where there is none."""
+        if self.token is not None:
+            return self.token.get_secret_value().strip()
+        how = f"give the caller's own in {_PREFIX}TOKEN, or name its file in {_PREFIX}TOKEN_FILE"
+        if self.token_file is None:
+            raise ConfigError("a server answers only whom it knows by a token", hint=how)
+        text = read_private(self.token_file, name="token file", longest=_LONGEST_TOKENS)
+        first = (text or b"").decode("utf-8", "replace").split("\n")[0].strip()
+        if not is_token(first):
+            what = "there is no token in" if text else "there is no file"
+            raise ConfigError(f"{what} {self.token_file}", hint=how)
+        return first
 
     def kek_source(self) -> bytes | Path | None:
         """Return what `open(kek=…)` takes; raise ConfigError for a key that is none."""
@@ -152,13 +180,14 @@ def _read(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
         raise ConfigError(f"{path} is no TOML file: {reason}") from None
-    if "kek" in values:
-        raise ConfigError(
-            f"{path} holds a key-encryption key", hint="give it in CLAWGUARD_KEK or a secret directory"
-        )
+    for name, what in _SECRETS.items():
+        if name in values:
+            hint = f"give it in {_PREFIX}{name.upper()} or a secret directory"
+            raise ConfigError(f"{path} holds a {what}", hint=hint)
     folder = path.parent
-    if isinstance(values.get("kek_file"), str):
-        values["kek_file"] = folder / values["kek_file"]
+    for name in ("kek_file", "token_file"):
+        if isinstance(values.get(name), str):
+            values[name] = folder / values[name]
     url = values.get("url")
     if isinstance(url, str) and "://" not in url and url != ":memory:":
         values["url"] = os.fspath(folder / url)

@@ -147,7 +147,10 @@ class Keys(Shape):
 
 
 class Rotated(Shape):
-    active: str = Field(description="the id of the key that signs now, or still with `--dry-run`")
+    active: str | None = Field(
+        description="the id of the key that signs now, or still with `--dry-run`; null where a server "
+        "does not tell the caller"
+    )
     ended: int = Field(description="how many sessions ended, or would")
     cause_id: str | None = Field(description="what `events tail --cause` lists them by")
     dry_run: bool = Field(description="whether nothing was changed")
@@ -249,6 +252,22 @@ class Failure(Shape):
     )
 
 
+class CopiedTable(Shape):
+    name: str = Field(description="the table")
+    rows: int = Field(description="how many rows it has")
+    copied: int = Field(description="how many of them the new database has")
+
+
+class Moved(Shape):
+    target: str = Field(description="the new database, without user and password")
+    issuer: str = Field(description="the `iss` of its tokens, as before")
+    dry_run: bool = Field(description="whether nothing was copied")
+    moved: bool = Field(description="whether the new database is the one in use")
+    events: int = Field(description="how many events there are; the log of a moved database holds")
+    tables: list[CopiedTable] = Field(description="how much there is")
+    refusals: list[Error] = Field(description="with `--dry-run`, what would refuse")
+
+
 PRINTS: dict[str, type[Shape] | Record | str] = {
     "demo": Demo,
     "init": Initialised,
@@ -290,4 +309,5 @@ PRINTS: dict[str, type[Shape] | Record | str] = {
     "db backup": BackedUp,
     "db restore": Restored,
     "db check": Whole,
+    "db copy": Moved,
 }

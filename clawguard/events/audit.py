@@ -78,7 +78,8 @@ class AuditLog(ProvenLog):
             self._remove(cut.place.seq)
 
     def upkeep(self) -> None:
-        """Do what is due: hand over a checkpoint, finish an archive that was cut short."""
+        """Do what is due: link what waits, hand over a checkpoint, finish an archive that was cut short."""
+        self.link()
         self.export()
         self.tidy()
 

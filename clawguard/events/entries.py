@@ -12,7 +12,10 @@ __all__ = ["Entry"]
 
 
 class Entry(NamedTuple):
-    """Hold one entry of the log: its place in the chain, the hash before it, its body."""
+    """Hold one entry of the log: its place in the chain, the hash before it, its body.
+
+    One that waits for its place has the number 0 and no hashes.
+    """
 
     seq: int
     digest: bytes

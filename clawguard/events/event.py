@@ -17,7 +17,9 @@ SOURCE = "urn:clawguard"
 class Event:
     """Hold one entry of the log; `str()` is one aligned line.
 
-    `seq` counts from 1 without gaps. `hash` is SHA-256 over `prev_hash` and the RFC 8785 text.
+    `seq` counts from 1 without gaps. `hash` is SHA-256 over `prev_hash` and the RFC 8785 text. On PostgreSQL
+    a live receiver may hear of an event before that has its place in the log: then `seq` is 0 and both
+    hashes are empty. Whatever is read from the log, and whatever a durable subscriber gets, has all three.
     """
 
     seq: int
@@ -62,5 +64,5 @@ class Event:
     def __str__(self) -> str:
         who = self.agent_id or self.actor or "-"
         why = " ".join(filter(None, (self.cause, f"({self.reason})" if self.reason else None)))
-        head = f"{self.at:%H:%M:%S.%f}  #{self.seq:<5} {self.type:<22} {who:<16}"
+        head = f"{self.at:%H:%M:%S.%f}  #{self.seq or '-':<5} {self.type:<22} {who:<16}"
         return f"{head} {self.session_id or '-':<36}  {why}".rstrip()

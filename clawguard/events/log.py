@@ -1,4 +1,4 @@
-"""The log: every change's event, linked in the change's own transaction; read and followed."""
+"""The log: every change's event, committed with it and linked then or soon after; read and followed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from clawguard.events.archives import cut_of
 from clawguard.events.chain import Place, canonical, genesis, link
 from clawguard.events.entries import Entry
 from clawguard.events.event import Event
+from clawguard.events.linking import Linker
 from clawguard.events.signals import EventBus
 from clawguard.forks import call_around_fork
-from clawguard.store import Row, Store, Transaction
+from clawguard.store import Reach, Row, Store, Transaction
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -34,6 +35,8 @@ _MAX_LIMIT = 1_000
 
 class LogWriter:
     """Append events inside one transaction; opened first of all, it checks what every write depends on.
+
+    Where others write at the same time, events are left unlinked: they get their place in the chain later.
 
     `now` is the change's time (microseconds): never before the last event's, so that a clock set back step
     by step gains nothing. Raises StoreUpgraded when a newer version migrated the store, ClockError when the
@@ -57,22 +60,27 @@ class LogWriter:
         self._head: bytes = start if head is None else head
 
     def append(self, event_type: str, /, **fields: Any) -> None:
-        """Link and store one event; fields that are None are left out of its text."""
-        self._tx.run_many("event.insert", (self._link(event_type, fields),))
+        """Store one event; fields that are None are left out of its text."""
+        self.append_many(event_type, (fields,))
 
     def append_many(self, event_type: str, entries: Sequence[dict[str, Any]], /) -> None:
-        """Link and store many events of one type, in order."""
-        self._tx.run_many("event.insert", [self._link(event_type, fields) for fields in entries])
+        """Store many events of one type, in order."""
+        rows = [self._row(event_type, fields) for fields in entries]
+        self._tx.run_many("event.insert" if self._tx.links else "event.insert_unlinked", rows)
 
-    def _link(self, event_type: str, fields: dict[str, Any]) -> tuple[Any, ...]:
+    def _row(self, event_type: str, fields: dict[str, Any]) -> tuple[Any, ...]:
         now = self.now
         body = {name: value for name, value in fields.items() if value is not None}
         body |= {"type": event_type, "at": now, "id": self._new_id(now)}
         text = canonical(body)
+        columns = (event_type, now, body.get("session_id"), body.get("cause_id"), text)
+        if not self._tx.links:
+            self.written.append(Entry(0, b"", b"", body))
+            return columns
         previous, self._head = self._head, link(self._head, text.encode())
         self._seq += 1
         self.written.append(Entry(self._seq, self._head, previous, body))
-        return self._seq, self._head, event_type, now, body.get("session_id"), body.get("cause_id"), text
+        return self._seq, self._head, *columns
 
 
 class EventLog:
@@ -84,8 +92,9 @@ class EventLog:
         self._new_id = new_id
         self._genesis = genesis(issuer)
         self._safe_seq = 0
+        self._linker = Linker(store)
         self.heard: Callable[[Sequence[Entry]], None] | None = None
-        self.latest = self.last()[1]
+        self.latest = self._last()[1]
         self._closed = False
         self._begin_anew()
         call_around_fork(self)
@@ -119,12 +128,26 @@ class EventLog:
         if self.heard is not None:
             self.heard(written)
         self._bus.deliver()
+        self.stir()
+        self.alerts.sound(written)
+        if not written[0].seq:
+            self._linker.leave(len(written))
+
+    def stir(self) -> None:
+        """Have whoever follows or waits look at once."""
         with self._lock:
             self._news.notify_all()
-        self.alerts.sound(written)
+
+    def link(self) -> None:
+        """Give every event its place in the chain that was acknowledged by now; whoever reads does it."""
+        self._linker.link()
 
     def last(self) -> tuple[int, int]:
         """Return the last entry's number and time (microseconds); zeros for an empty log."""
+        self.link()
+        return self._last()
+
+    def _last(self) -> tuple[int, int]:
         head = self._head()
         return (0, 0) if head is None else (head[0], head[2])
 
@@ -163,6 +186,7 @@ class EventLog:
         They are held against what stands in the log: also types that are not known here are found.
         """
         filters, params = _filters(patterns, ids)
+        self.link()
         rows = self._store.read("event.page", filters, after=after, limit=limit, **params)
         if rows:
             self._make_safe(rows[-1][0])
@@ -247,7 +271,7 @@ class EventLog:
     def _make_safe(self, seq: int) -> None:
         """Let no event out that a power cut could still take back."""
         if seq > self._safe_seq:
-            with self._store.transaction(durable=True) as tx:
+            with self._store.transaction(durable=True, reach=Reach()) as tx:
                 tx.run("meta.barrier")
             self._safe_seq = seq
 

@@ -13,6 +13,7 @@ from clawguard.events.archives import cut_of
 from clawguard.events.chain import Fault, Link, Place, Verification, walk
 from clawguard.events.checkpoints import Checkpoint, origin_of, read_checkpoint, sign_checkpoint
 from clawguard.events.exports import Export, Target, last_exported
+from clawguard.events.linking import Lag
 from clawguard.events.log import EventLog
 from clawguard.events.signals import EventBus
 from clawguard.guard import NoteKey, NoteSigner
@@ -65,6 +66,7 @@ class ProvenLog(EventLog):
         signed here, else StoreUnavailable, and nothing is signed. Raises ConfigError without the private key.
         """
         signer = self._signer()
+        self.link()
         with self._signing:
             place = self._end()
             self._make_safe(place.seq)
@@ -104,6 +106,10 @@ class ProvenLog(EventLog):
         else:
             self._export = export._replace(size=made.size, at=at)
 
+    def lag(self) -> Lag:
+        """Return how far the log's chain is behind what was committed; never at all on SQLite."""
+        return self._linker.lag(now=self._now())
+
     def verify(
         self,
         checkpoint: str | Checkpoint | None = None,
@@ -124,6 +130,7 @@ class ProvenLog(EventLog):
         if checkpoint is not None and trusted is not None:
             wanted = read_checkpoint(checkpoint, trusted)
             goals[wanted.size] = bytes.fromhex(wanted.head)
+        self.link()
         return self._walk(goals, trusted, progress=progress)
 
     # keys and places

@@ -21,7 +21,7 @@ from clawguard.guard.notes import NoteKey, NoteSigner
 from clawguard.guard.policy import Member, Policy, authority_of, check_question, decide
 from clawguard.guard.policy_file import PolicySource, load_policy
 from clawguard.guard.proof_key import ProofKey
-from clawguard.guard.proofs import CertificateProof, DPoPProof, Proof, ProofId, check_cnf
+from clawguard.guard.proofs import CertificateProof, DPoPProof, Proof, ProofId, ProvenKey, check_cnf
 from clawguard.guard.refresh_tokens import RefreshToken, is_refresh_token
 from clawguard.guard.sealing import KekSource, KeyEncryptionKey, SealingKey, load_kek
 from clawguard.guard.uri import normal_uri
@@ -46,6 +46,7 @@ __all__ = [
     "ProofFault",
     "ProofId",
     "ProofKey",
+    "ProvenKey",
     "RefreshToken",
     "RingKey",
     "SealingKey",

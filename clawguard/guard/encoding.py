@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import to_json
 
-__all__ = ["b64decode", "b64encode", "compact_json", "parse_object"]
+__all__ = ["STRICT", "b64decode", "b64encode", "compact_json", "parse_object"]
 
 MAX_NESTING = 10  # the claims, the acting agent and the eight that may stand above it
 
@@ -84,6 +84,8 @@ def _refuse(_: str) -> NoReturn:
     raise ValueError
 
 
+# What no two parsers could read differently: no name twice, no NaN.
+STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse
 )

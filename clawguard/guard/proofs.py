@@ -22,7 +22,16 @@ from clawguard.guard.jws import octets, read_payload, split
 from clawguard.guard.keys import VerifyingKey
 from clawguard.guard.uri import normal_uri
 
-__all__ = ["HTTP_METHOD", "CertificateProof", "DPoPProof", "Proof", "ProofId", "check_cnf", "check_proof"]
+__all__ = [
+    "HTTP_METHOD",
+    "CertificateProof",
+    "DPoPProof",
+    "Proof",
+    "ProofId",
+    "ProvenKey",
+    "check_cnf",
+    "check_proof",
+]
 
 _METHODS = ("jkt", "x5t#S256")
 _WINDOW = 60 * SECOND  # how old a proof may be
@@ -140,7 +149,30 @@ class CertificateProof:
             raise ProofFault("proof_binding")
 
 
-Proof = DPoPProof | CertificateProof
+class ProvenKey:
+    """Hold the key that the caller of a request has proven already, beside another token of that request.
+
+    A request has one proof (RFC 9449, 4.3), which is good once: for what else the same request shows, this
+    stands in its place. Only for whoever has had `validate` check that proof.
+    """
+
+    __slots__ = ("_jkt",)
+
+    def __init__(self, jkt: str, /) -> None:
+        if not isinstance(jkt, str) or not _THUMBPRINT.fullmatch(jkt):
+            raise InvalidArgument("jkt", "must be 43 characters of base64url")
+        self._jkt = jkt
+
+    def __repr__(self) -> str:
+        return f"ProvenKey({self._jkt!r})"
+
+    def check(self, jkt: str) -> None:
+        """Raise ProofFault for another key than the one that is meant."""
+        if not hmac.compare_digest(self._jkt, jkt):
+            raise ProofFault("proof_binding")
+
+
+Proof = DPoPProof | CertificateProof | ProvenKey
 
 
 class ProofId(NamedTuple):
@@ -155,10 +187,11 @@ def check_proof(
 ) -> ProofId | None:
     """Hold a proof against what a token is bound to; return what must not come a second time.
 
-    A certificate is known for every request of its connection, and nothing beside an unbound token; a DPoP
-    proof beside one is refused. Raises ProofFault, InvalidArgument.
+    A certificate is known for every request of its connection, a key that is proven for the rest of its one;
+    both are nothing beside an unbound token, where a DPoP proof is refused. Raises ProofFault,
+    InvalidArgument.
     """
-    if proof is not None and not isinstance(proof, DPoPProof | CertificateProof):
+    if proof is not None and not isinstance(proof, Proof):
         raise InvalidArgument("proof", "must be a DPoPProof or a CertificateProof")
     if cnf is None:
         if isinstance(proof, DPoPProof):
@@ -167,7 +200,8 @@ def check_proof(
     ((method, thumbprint),) = cnf.items()
     if isinstance(proof, DPoPProof) and method == "jkt":
         return proof.check(thumbprint, token=token, now=now, leeway=leeway)
-    if isinstance(proof, CertificateProof) and method == "x5t#S256":
+    known_by = CertificateProof if method == "x5t#S256" else ProvenKey
+    if isinstance(proof, known_by):
         proof.check(thumbprint)
         return None
     raise ProofFault("proof_missing")

@@ -148,7 +148,7 @@ class SessionMetadata:
 class Hit:
     """Say where a search found something; `snippet` has each word that was found in brackets.
 
-    The lower the `rank`, the better (BM25).
+    The lower the `rank`, the better; it tells of no entry but those that were looked through.
     """
 
     session_id: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-__all__ = ["UNSPACED", "matching", "readable", "stems_of", "words_of"]
+__all__ = ["UNSPACED", "matching", "ranked", "readable", "stems_of", "words_of"]
 
 _LONGEST = 262_144  # characters: more would keep other writers waiting for seconds
+_RANKED = 8  # words of a search, each of which is one more walk through what it finds
 _APART = "\N{ZERO WIDTH SPACE}"
 # Texts and no compiled patterns, whose making would fall to every import; `re` keeps them once they are used.
 UNSPACED = (
@@ -41,6 +42,13 @@ def matching(keyword: str) -> str | None:
     ends in `*` stands for all that begin so.
     """
     return " OR ".join(dict.fromkeys(_term(*each) for each in stems_of(keyword))) or None
+
+
+def ranked(keyword: str) -> list[str]:
+    """Return the searches whose finds are weighed each by itself: the first words, all others together."""
+    terms = list(dict.fromkeys(_term(*each) for each in stems_of(keyword)))
+    first, rest = terms[:_RANKED], terms[_RANKED:]
+    return [*first, " OR ".join(rest)] if rest else first
 
 
 def stems_of(keyword: str) -> Iterator[tuple[str, bool]]:

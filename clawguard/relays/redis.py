@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from clawguard.checks import check_text, is_integer
 from clawguard.clock import Duration
+from clawguard.deadlines import Deadline
 from clawguard.errors import ClawguardError, EventRefused, InvalidArgument, ReceiverUnavailable
 from clawguard.events.event import Event
 from clawguard.relays.base import TIMEOUT, Relay, check_timeout, without_library
 from clawguard.relays.encoding import SOURCE, Format, encoder
-from clawguard.relays.lines import Deadline
 
 try:
     from redis import Redis, exceptions

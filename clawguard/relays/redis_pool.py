@@ -14,9 +14,9 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
+from clawguard.deadlines import Deadline, Dialler, Line
 from clawguard.errors import InvalidArgument
 from clawguard.relays.hosts import addresses_of, host_of, is_uri
-from clawguard.relays.lines import Deadline, Dialler, Line
 
 __all__ = ["pool_of"]
 

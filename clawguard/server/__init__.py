@@ -9,7 +9,8 @@ sessions.py history.py events.py keys.py   the REST endpoints; their bodies: mod
 oauth.py forms.py shown.py wellknown.py   the OAuth endpoints, their forms, tokens in bodies, metadata
 checking.py what verifiers elsewhere ask
 tail.py     the end of the log, read once for all streams
-boundary.py problems.py rates.py   around every request: id, limits, log line; problem JSON; how often
+boundary.py problems.py   around every request: id, limits, log line; problem JSON
+rates.py loads.py   how often, how much at once
 health.py metrics.py   is it alive, is it ready, how does it do
 """
 

@@ -22,7 +22,6 @@ __all__ = [
     "KeyList",
     "SearchAnswer",
     "SessionAnswer",
-    "SessionList",
     "SessionPage",
 ]
 
@@ -104,12 +103,6 @@ class SessionPage(_Answer):
 
     items: list[SessionAnswer]
     next_cursor: str | None
-
-
-class SessionList(_Answer):
-    """Hold a session and all below it, parents before children."""
-
-    items: list[SessionAnswer]
 
 
 class EndedAnswer(_Answer):

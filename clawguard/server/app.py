@@ -1,4 +1,4 @@
-"""The app: every router, put together. The console is one more router, over the same state."""
+"""The app: every router, put together, over one state; the console below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fastapi.openapi.utils import get_openapi
 
 from clawguard.server import checking, events, health, history, keys, oauth, sessions, wellknown
 from clawguard.server.boundary import Boundary
+from clawguard.server.console import add_console
 from clawguard.server.forms import OAuthProblem, answer_oauth_errors
+from clawguard.server.loads import Loads
 from clawguard.server.metrics import Meters
 from clawguard.server.problems import Fault, Problem, answer_problems
 from clawguard.server.rates import Rates
@@ -59,7 +61,8 @@ def create_app(manager: SessionManager | AsyncSessionManager, *, settings: Setti
         app.include_router(each.router)
     answer_problems(app)
     answer_oauth_errors(app)
-    app.add_middleware(Boundary, meters=state.meters, max_body=settings.max_body)
+    add_console(app, state)
+    app.add_middleware(Boundary, meters=state.meters, loads=state.loads, max_body=settings.max_body)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
@@ -69,6 +72,7 @@ def _state(manager: SessionManager | AsyncSessionManager, settings: Settings) ->
     metadata = None if settings.origin is None else settings.origin + RESOURCE_PATH
     return State(
         manager=AsyncSessionManager(plain),
+        families=plain._families,
         settings=settings,
         guard=ClawguardBearer(plain, origin=settings.origin, resource_metadata=metadata),
         front=Front.of(
@@ -82,6 +86,7 @@ def _state(manager: SessionManager | AsyncSessionManager, settings: Settings) ->
         ),
         tail=Tail(plain.events),
         meters=Meters(),
+        loads=Loads(settings),
         rates=Rates(settings, now=plain._parts.clock.now),
         now=plain._parts.clock.now,
     )

@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+
+from clawguard.guard.encoding import STRICT
 
 __all__ = ["StrictRoute"]
 
@@ -19,7 +21,7 @@ class _StrictRequest(Request):
     async def json(self) -> Any:
         """Return the body's value; no name twice, no NaN, nothing but UTF-8."""
         try:
-            return _DECODER.decode((await self.body()).decode())
+            return STRICT.decode((await self.body()).decode())
         except (ValueError, RecursionError):
             raise json.JSONDecodeError("the body is malformed", "", 0) from None
 
@@ -46,17 +48,3 @@ def _check_once(request: Request) -> None:
             raise RequestValidationError(
                 [{"type": "repeated", "loc": ("query", name), "msg": "Stands there twice"}]
             )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
-
-
-def _refuse(_: str) -> NoReturn:
-    raise ValueError
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from clawguard.clock import SystemClock, new_id
+from clawguard.server.forms import come_back
+from clawguard.server.loads import PLACE_KEY, Crowded, Loads
 from clawguard.server.metrics import Meters
 from clawguard.server.problems import REQUEST_ID_KEY, problem
 from clawguard.web.asgi import SCOPE_KEY, address_of
@@ -22,6 +25,7 @@ __all__ = ["Boundary"]
 _logger = logging.getLogger("clawguard.server")
 
 _BODY_SECONDS = 10.0
+_HEALTH = "/health/"
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -40,9 +44,10 @@ class Boundary:
     A body is read whole before the app is called: it is small, and then nothing inside has to wait for it.
     """
 
-    def __init__(self, app: ASGIApp, *, meters: Meters, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, meters: Meters, loads: Loads, max_body: int) -> None:
         self._app = app
         self._meters = meters
+        self._loads = loads
         self._max_body = max_body
         self._clock = SystemClock()
 
@@ -70,9 +75,11 @@ class Boundary:
                 code, detail = _REFUSED[body]
                 await problem(scope, body, code, detail)(scope, receive, exchange.send)
                 return
-            await self._app(scope, _replaying(body, receive), exchange.send)
+            await self._pass_on(scope, _replaying(body, receive), exchange)
         except _Gone:
             raise
+        except Crowded as crowded:
+            await come_back(scope, crowded)(scope, receive, exchange.send)
         except Exception as error:
             # One that has begun is left as it is: the server breaks it off, and its client sees that.
             kind = type(error).__name__
@@ -82,6 +89,18 @@ class Boundary:
                 await problem(scope, 500, "internal_error", detail)(scope, receive, exchange.send)
             else:
                 _logger.info("an answer was broken off", extra={"error": kind})
+
+    async def _pass_on(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
+        """Have the app answer, in its turn; whether the server does well is answered in any case."""
+        if scope["path"].startswith(_HEALTH):
+            await self._app(scope, receive, exchange.send)
+            return
+        place = scope[PLACE_KEY] = self._loads.request()
+        exchange.begun = place.leave  # what goes on from there is sent, and nobody works at it
+        try:
+            await self._app(scope, receive, exchange.send)
+        finally:
+            place.leave()
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | int:
         """Return the body, or the status that refuses it."""
@@ -106,7 +125,8 @@ class Boundary:
             return 408
 
     def _tell(self, scope: Scope, exchange: _Exchange, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or "none"
+        found = getattr(scope.get("route"), "path", None)
+        route = "none" if found is None else scope.get("root_path", "") + found
         status = exchange.status or 499
         self._meters.answered(route, scope["method"], status, seconds)
         session = scope.get(SCOPE_KEY)
@@ -136,15 +156,21 @@ class _Exchange:
         self._send = send
         self._request_id = request_id.encode()
         self.status: int | None = None
+        self.begun: Callable[[], None] = _nothing
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.begun()
             given: list[Any] = list(message.get("headers", ()))
             named = {name.lower() for name, _ in given}
             given += [each for each in _HEADERS if each[0] not in named]
             message = {**message, "headers": [*given, (b"x-request-id", self._request_id)]}
         await self._send(message)
+
+
+def _nothing() -> None:
+    return
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Security
@@ -13,35 +13,47 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
+from clawguard.clock import to_microseconds
 from clawguard.errors import ClawguardError, InsufficientScope, PolicyDenied
-from clawguard.models import SessionContext
+from clawguard.models import Session, SessionContext
 from clawguard.scopes import Scopes, parse_scopes
+from clawguard.server.loads import PLACE_KEY, Place
 from clawguard.server.problems import Failed
+from clawguard.server.rates import network_of
 from clawguard.server.state import State, state_of
+from clawguard.sessions.makers import Maker, made_for
 from clawguard.web.asgi import SCOPE_KEY, address_of, read_scope
 from clawguard.web.bearer import Refusal, certificate_proof
 from clawguard.web.fastapi import Refused
 
 __all__ = [
     "ADMIN",
+    "DELEGATE",
+    "REVOKE",
     "SCHEME_NAME",
     "SCOPES",
     "Caller",
     "Held",
+    "check_outlived",
     "check_whole_database",
     "check_within",
+    "count_address",
+    "count_question",
     "identify",
+    "making",
     "may",
 ]
 
 SCHEME_NAME = "Clawguard"
 ADMIN = "clawguard:admin"
+DELEGATE = "clawguard:sessions:delegate"
+REVOKE = "clawguard:sessions:revoke"
 SCOPES = {
     "clawguard:sessions:create": "make root sessions",
     "clawguard:sessions:read": "read sessions",
-    "clawguard:sessions:delegate": "make child sessions of any session",
+    DELEGATE: "make child sessions of any session",
     "clawguard:sessions:refresh": "get the next token of any session",
-    "clawguard:sessions:revoke": "end any session",
+    REVOKE: "end any session",
     "clawguard:history:read": "read and search conversations",
     "clawguard:events:read": "read and follow the log",
     "clawguard:keys:read": "list the signing keys",
@@ -64,6 +76,7 @@ class _Scheme(SecurityBase):
         """Bind the caller's session while the request is answered."""
         async with asynccontextmanager(state_of(conn).guard.__call__)(conn, needed) as session:
             assert session is not None  # noqa: S101  # this guard lets nobody's requests through to nothing
+            _take_place(conn, session)
             try:
                 yield session
             except ClawguardError as error:
@@ -106,7 +119,14 @@ async def identify(conn: HTTPConnection, state: State) -> SessionContext | None:
     except ClawguardError as error:
         raise Refused(front.refuse(found)(error)) from None
     conn.scope[SCOPE_KEY] = session
+    _take_place(conn, session)
     return session
+
+
+def _take_place(conn: HTTPConnection, session: SessionContext) -> None:
+    """Count a request as its caller's workspace's, so that none takes all of the server."""
+    place: Place = conn.scope[PLACE_KEY]
+    place.of(session.workspace_id)
 
 
 def check_within(
@@ -131,6 +151,38 @@ def check_within(
 
 def _named(what: str, name: str | None) -> str:
     return "none" if name is None else f"{what} {name}"
+
+
+def count_address(state: State, kind: str, conn: HTTPConnection) -> None:
+    """Count a request for where it comes from; raise Crowded where it is one too many."""
+    state.rates.count(kind, f"address:{network_of(address_of(conn.scope))}")
+
+
+async def count_question(conn: HTTPConnection, state: Held) -> None:
+    """Count a question before its caller is known: who has no token is not free to try."""
+    count_address(state, "check", conn)
+
+
+async def making(
+    state: State, caller: SessionContext, *, is_asking: bool = True
+) -> AbstractContextManager[None]:
+    """Return a block in which root sessions and children are made for a caller: none outlives it.
+
+    With `clawguard:admin` one may. Only who is asking, and may end any session, has one evicted for another.
+    """
+    ends_at = None
+    if ADMIN not in caller.scopes:
+        ends_at = to_microseconds((await state.manager.get_session(caller)).absolute_expires_at)
+    return made_for(Maker(caller.session_id, ends_at=ends_at, evicts=is_asking and REVOKE in caller.scopes))
+
+
+async def check_outlived(state: State, caller: SessionContext, session: Session) -> None:
+    """Raise PolicyDenied where a session lasts longer than the caller that would hand a token of it out."""
+    if ADMIN in caller.scopes:
+        return
+    own = await state.manager.get_session(caller)
+    if session.absolute_expires_at > own.absolute_expires_at:
+        raise PolicyDenied("a session that outlives the caller", "it needs clawguard:admin")
 
 
 def check_whole_database(caller: SessionContext, state: State) -> None:

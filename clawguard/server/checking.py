@@ -1,9 +1,9 @@
 """What a verifier elsewhere asks: validate and authorize, with all that a verifier beside the store does."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from clawguard.clock import to_datetime
@@ -11,22 +11,21 @@ from clawguard.errors import AccessDenied, InsufficientScope, InvalidToken, Sess
 from clawguard.guard import CertificateProof, DPoPProof, Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import parse_scopes
-from clawguard.server.answers import ActorAnswer
+from clawguard.server.answers import ActorAnswer, SessionAnswer
 from clawguard.server.bodies import StrictRoute
-from clawguard.server.callers import Caller, Held, may
+from clawguard.server.callers import Caller, Held, count_question, may
 from clawguard.server.fields import Closed, Count, ScopeList, ScopeName, Text, Token, example
 from clawguard.server.problems import answers
 from clawguard.server.shown import claimed_by, is_of_workspace
 from clawguard.server.state import State
 from clawguard.sessions.memory import Consistency
-from clawguard.web.asgi import address_of
 
 __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["verifiers"])
 
 _OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
-
+_COUNTED = [Depends(count_question)]  # before it is known who asks: refusing that costs more
 
 _CONTEXT = {
     "session_id": "01a1fccf-cf9e-7037-aefb-eac59a7e9560",
@@ -81,12 +80,16 @@ class CertificateShown(Closed):
         return CertificateProof.of_thumbprint(self.thumbprint)
 
 
+_Nonce = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{16,64}$", description="the answer repeats it")]
+
+
 class _Validation(Closed):
     require: ScopeList = Field(default_factory=list)
     any_of: ScopeList = Field(default_factory=list)
     audience: Text | None = None
     source: Text | None = Field(None, description="where the token came from", examples=["192.0.2.7"])
     consistency: Consistency = Field("bounded", description="counts where the server has a max_staleness")
+    nonce: _Nonce | None = None
 
 
 class TokenValidation(_Validation):
@@ -116,6 +119,7 @@ class Authorization(Closed):
     action: ScopeName
     resource: Text | None = None
     risk: float = Field(0.0, allow_inf_nan=False)
+    nonce: _Nonce | None = None
 
 
 class _Answer(BaseModel):
@@ -150,10 +154,19 @@ class RefusalAnswer(_Answer):
     any_of: bool | None = None
 
 
-class ValidationAnswer(_Answer):
-    """Hold a context, or a refusal."""
+class HeldAnswer(_Answer):
+    """Say which context still holds."""
 
+    session_id: str
+    generation: int
+
+
+class ValidationAnswer(_Answer):
+    """Hold a context, or with `quiet` which one still holds, or a refusal."""
+
+    nonce: str | None = None
     context: ContextAnswer | None = None
+    held: HeldAnswer | None = None
     refusal: RefusalAnswer | None = None
 
 
@@ -171,14 +184,30 @@ class DecisionAnswer(_Answer):
 class AuthorizationAnswer(_Answer):
     """Hold a decision, or a refusal."""
 
+    nonce: str | None = None
     decision: DecisionAnswer | None = None
     refusal: RefusalAnswer | None = None
 
 
-@router.post("/validate", responses=answers(*_OFTEN))
+class Inspecting(Closed):
+    """Ask what a token is."""
+
+    model_config = example(token="eyJhbGciOi…")
+
+    token: Token
+
+
+class InspectionAnswer(_Answer):
+    """Say what a token is; of one that is not genuine, or of another workspace, nothing but that."""
+
+    verdict: Literal["active", "ended", "superseded", "invalid"]
+    session: SessionAnswer | None
+    claims: dict[str, Any] | None
+
+
+@router.post("/validate", dependencies=_COUNTED, responses=answers(*_OFTEN))
 async def validate(
     asked: TokenValidation | ContextValidation,
-    request: Request,
     state: Held,
     caller: Annotated[Caller, may("clawguard:introspect")],
 ) -> ValidationAnswer:
@@ -187,7 +216,7 @@ async def validate(
     A token of a session whose uses are counted spends one. One of another workspace is answered as one that
     nobody has.
     """
-    _count(state, request, caller)
+    _count(state, caller)
     manager = state.manager
     wanted: dict[str, Any] = {"require": asked.require, "any_of": asked.any_of, "audience": asked.audience}
     wanted["consistency"] = asked.consistency
@@ -198,33 +227,50 @@ async def validate(
             context = await manager.validate(asked.token, source=asked.source, proof=proof, **wanted)
         elif asked.quiet:
             await _check_workspace(state, asked.context.session_id, caller)
-            await manager.recheck(asked.context.context())
-            return ValidationAnswer()
+            await manager.recheck(asked.context.context(), require=asked.require, any_of=asked.any_of)
+            held = HeldAnswer(session_id=asked.context.session_id, generation=asked.context.generation)
+            return ValidationAnswer(nonce=asked.nonce, held=held)
         else:
             await _check_workspace(state, asked.context.session_id, caller)
             context = await manager.validate(asked.context.context(), source=asked.source, **wanted)
     except AccessDenied as error:
-        return ValidationAnswer(refusal=_refused(error))
-    return ValidationAnswer(context=ContextAnswer.model_validate(context.to_dict()))
+        return ValidationAnswer(nonce=asked.nonce, refusal=_refused(error))
+    return ValidationAnswer(nonce=asked.nonce, context=ContextAnswer.model_validate(context.to_dict()))
 
 
-@router.post("/authorize", responses=answers(*_OFTEN))
+@router.post("/authorize", dependencies=_COUNTED, responses=answers(*_OFTEN))
 async def authorize(
     asked: Authorization,
-    request: Request,
     state: Held,
     caller: Annotated[Caller, may("clawguard:introspect")],
 ) -> AuthorizationAnswer:
     """Decide by the policy whether a session of the caller's workspace may do an action."""
-    _count(state, request, caller)
+    _count(state, caller)
     try:
         await _check_workspace(state, asked.context.session_id, caller)
         decision = await state.manager.authorize(
             asked.context.context(), asked.action, resource=asked.resource, risk=asked.risk
         )
     except AccessDenied as error:
-        return AuthorizationAnswer(refusal=_refused(error))
-    return AuthorizationAnswer(decision=DecisionAnswer.model_validate(decision.to_dict()))
+        return AuthorizationAnswer(nonce=asked.nonce, refusal=_refused(error))
+    told = DecisionAnswer.model_validate(decision.to_dict())
+    return AuthorizationAnswer(nonce=asked.nonce, decision=told)
+
+
+@router.post("/inspect", dependencies=_COUNTED, responses=answers(*_OFTEN))
+async def inspect(
+    asked: Inspecting,
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:introspect", "clawguard:sessions:read")],
+) -> InspectionAnswer:
+    """Say what a token is, active or not, with its claims and its session; no use is spent, no trace left."""
+    _count(state, caller)
+    if not await is_of_workspace(state.manager, claimed_by(asked.token).session_id, caller.workspace_id):
+        return InspectionAnswer(verdict="invalid", session=None, claims=None)
+    found = await state.manager.inspect(asked.token)
+    session = None if found.session is None else SessionAnswer.model_validate(found.session.to_dict())
+    claims = None if found.claims is None else dict(found.claims)
+    return InspectionAnswer(verdict=found.verdict, session=session, claims=claims)
 
 
 async def _check_workspace(state: State, session_id: str, caller: Caller) -> None:
@@ -232,8 +278,7 @@ async def _check_workspace(state: State, session_id: str, caller: Caller) -> Non
         raise InvalidToken
 
 
-def _count(state: State, request: Request, caller: Caller) -> None:
-    state.rates.count("check", f"address:{address_of(request.scope) or '-'}")
+def _count(state: State, caller: Caller) -> None:
     state.rates.count("check", f"session:{caller.session_id}")
 
 

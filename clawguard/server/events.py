@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import StreamingResponse
 
 from clawguard.errors import EventsArchived
@@ -22,7 +22,8 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/events", tags=["events"])
 
-_OFTEN = (400, 401, 403, 404, 408, 410, 413, 422, 500, 503)
+_OFTEN = (400, 401, 403, 404, 408, 410, 413, 422, 429, 500, 503)
+SCOPE = "clawguard:events:read"
 _AT_ONCE = {"X-Accel-Buffering": "no"}  # proxies gather answers otherwise
 _TURN = 64  # how many events one stream sends before the others have their turn
 
@@ -31,7 +32,7 @@ _TURN = 64  # how many events one stream sends before the others have their turn
 async def read_events(
     filters: Annotated[EventFilters, Query()],
     state: Held,
-    caller: Annotated[Caller, may("clawguard:events:read")],
+    caller: Annotated[Caller, may(SCOPE)],
 ) -> EventPage:
     """Return the events of the caller's workspace after a number, in order."""
     given = filters.model_dump(exclude_none=True)
@@ -56,11 +57,20 @@ _LINES = {
 }
 
 
+async def _streaming(state: Held, caller: Annotated[Caller, may(SCOPE)]) -> AsyncIterator[Caller]:
+    """Give who may follow, with a place among the streams until the answer has gone out."""
+    with state.loads.stream(caller.workspace_id):
+        yield caller
+
+
+Follower = Annotated[Caller, Depends(_streaming)]
+
+
 @router.get("/stream", response_class=StreamingResponse, responses={200: _SSE, **answers(*_OFTEN)})
 async def stream_events(
     filters: Annotated[StreamFilters, Query()],
     state: Held,
-    caller: Annotated[Caller, may("clawguard:events:read")],
+    caller: Follower,
     last_event_id: Annotated[
         str, Header(pattern=r"^[0-9]{0,15}$", description="goes on behind this event")
     ] = "",
@@ -78,7 +88,7 @@ async def stream_events(
 async def stream_lines(
     filters: Annotated[StreamFilters, Query()],
     state: Held,
-    caller: Annotated[Caller, may("clawguard:events:read")],
+    caller: Follower,
 ) -> StreamingResponse:
     """Follow the log as lines of JSON; an empty line says that nothing has happened."""
     stream = await _opened(state, caller, filters, filters.after)
@@ -129,29 +139,31 @@ async def _follow(
 ) -> AsyncIterator[Event | None]:
     """Yield events as they come, and None where a while has brought none.
 
-    The caller's row is read again before each: nothing is said to whose session has ended.
+    The caller's row is read again before each: nothing is said to whose session has ended, or lost the scope.
+    The guard, which looks four times a second, ends a stream that says nothing.
     """
-    tail, beat = state.tail, state.settings.heartbeat
-    quiet = 0.0
+    tail, beat, now = state.tail, state.settings.heartbeat, asyncio.get_running_loop().time
     with state.meters.streams.track_inprogress():
         async with tail.following() as last:
             position = last if after is None else after
+            happened = said = now()
             while not tail.stopped:
                 events, position = await tail.after(position, read, fits)
                 for number, event in enumerate(events, 1):
-                    await state.manager.recheck(caller)
+                    await state.manager.recheck(caller, require=SCOPE)
                     yield event
                     if number % _TURN == 0:
                         await asyncio.sleep(0)
                 if events:
-                    quiet = 0.0
+                    happened = said = now()
                     continue
-                if idle is not None and quiet >= idle:
+                if idle is not None and now() >= happened + idle:
                     return
-                patience = beat if idle is None else min(beat, idle - quiet)
-                if not await tail.wait(position, patience):
-                    quiet += patience
+                if now() >= said + beat:
+                    said = now()
                     yield None
+                until = said + beat if idle is None else min(said + beat, happened + idle)
+                await tail.wait(position, until - now())
 
 
 def _as_sse(event: Event | None) -> str:

@@ -12,7 +12,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from clawguard.checks import is_text, is_token
+from clawguard.checks import holds_token, is_text
 from clawguard.clock import LONGEST, SECOND
 from clawguard.scopes import MAX_SCOPES, check_scope
 
@@ -48,7 +48,7 @@ def example(**members: Any) -> ConfigDict:
 def _checked_text(value: str) -> str:
     if not is_text(value):
         raise ValueError("must be 1 to 255 printable characters")
-    if is_token(value):
+    if holds_token(value):
         raise ValueError("is a token, which belongs nowhere but in the Authorization header")
     return value
 

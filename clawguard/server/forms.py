@@ -6,10 +6,11 @@ from urllib.parse import parse_qsl
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from clawguard.server.answers import ActorAnswer
-from clawguard.server.problems import answers
-from clawguard.server.rates import TooMany
+from clawguard.server.loads import Crowded
+from clawguard.server.problems import OAUTH, answers, problem
 from clawguard.web.fastapi import answer_with
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "TokenForm",
     "answer_oauth_errors",
     "checked_types",
+    "come_back",
     "oauth_answers",
     "operation",
     "read_form",
@@ -144,7 +146,7 @@ class OAuthError(Exception):
 def answer_oauth_errors(app: FastAPI) -> None:
     """Have an app answer them."""
     answer_with(app, OAuthError, _of_error)
-    answer_with(app, TooMany, _of_too_many)
+    answer_with(app, Crowded, lambda request, raised: come_back(request.scope, raised))
 
 
 def _of_error(_: Request, raised: OAuthError) -> Response:
@@ -152,11 +154,13 @@ def _of_error(_: Request, raised: OAuthError) -> Response:
     return JSONResponse(body, raised.status, raised.headers)
 
 
-def _of_too_many(request: Request, raised: TooMany) -> Response:
-    error = OAuthError(
-        "temporarily_unavailable", "too many requests", status=429, retry_after=raised.retry_after
-    )
-    return _of_error(request, error)
+def come_back(scope: Scope, raised: Crowded) -> Response:
+    """Answer what is too much, or comes too soon, in the shape of its endpoint."""
+    headers = {**_NO_STORE, "Retry-After": str(raised.retry_after)}
+    if scope["path"].startswith(OAUTH):
+        body = {"error": "temporarily_unavailable", "error_description": raised.detail}
+        return JSONResponse(body, raised.status, headers)
+    return problem(scope, raised.status, raised.code, raised.detail, headers=headers)
 
 
 async def read_form(request: Request, model: type[M]) -> M:

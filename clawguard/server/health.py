@@ -31,7 +31,7 @@ async def ready(request: Request, state: Held) -> Health | Response:
     """Say that the store answers, and that the server is not about to stop."""
     try:
         async with asyncio.timeout(_PATIENCE):
-            await asyncio.to_thread(state.manager.events.last)
+            await state.tail.probe()
     except (StoreUnavailable, TimeoutError):
         return problem(
             request.scope, 503, "not_ready", "the store does not answer", headers={"Retry-After": "1"}
@@ -46,11 +46,12 @@ async def ready(request: Request, state: Held) -> Health | Response:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: _METRICS, **answers(400, 401, 403, 408, 413, 500, 503)},
+    responses={200: _METRICS, **answers(400, 401, 403, 408, 413, 429, 500, 503)},
 )
 async def metrics(state: Held, caller: Annotated[Caller, may("clawguard:metrics:read")]) -> Response:
     """Return the metrics, for callers of the server's own workspace."""
     check_whole_database(caller, state)
     count = await state.manager.active_count(workspace_id=state.settings.workspace)
+    lag = await asyncio.to_thread(state.manager.events.lag)  # before others are linked
     last, _ = await asyncio.to_thread(state.manager.events.last)
-    return Response(state.meters.page(live=count, entries=last), media_type=CONTENT_TYPE)
+    return Response(state.meters.page(live=count, entries=last, lag=lag), media_type=CONTENT_TYPE)

@@ -15,7 +15,7 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["history"])
 
-_OFTEN = (400, 401, 403, 404, 408, 413, 422, 500, 503)
+_OFTEN = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
 
 
 @router.get("/sessions/{session_id}/history", responses=answers(*_OFTEN))
@@ -32,7 +32,7 @@ async def read_history(
     return HistoryAnswer.model_validate({"items": [each.to_dict() for each in found], "count": count})
 
 
-@router.get("/history/search", responses=answers(*_OFTEN))
+@router.get("/history/search", responses=answers(*_OFTEN, 409))
 async def search_history(
     filters: Annotated[SearchFilters, Query()],
     state: Held,

@@ -14,7 +14,7 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/keys", tags=["keys"])
 
-_OFTEN = (400, 401, 403, 408, 413, 422, 500, 503)
+_OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
 
 
 @router.get("", dependencies=[may("clawguard:keys:read")], responses=answers(*_OFTEN))

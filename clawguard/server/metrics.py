@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from clawguard.events.linking import Lag
+
 __all__ = ["CONTENT_TYPE", "Meters"]
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -39,14 +41,23 @@ class Meters:
             "clawguard_log_entries", "The number of the log's last entry.", registry=self.registry
         )
 
+        self._unlinked = Gauge(
+            "clawguard_log_unlinked", "Events that have no place in the log yet.", registry=self.registry
+        )
+        self._unlinked_since = Gauge(
+            "clawguard_log_unlinked_seconds", "How long the first of them has waited.", registry=self.registry
+        )
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer."""
         named = method if method in _METHODS else "other"
         self._requests.labels(route, named, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def page(self, *, live: int, entries: int) -> bytes:
+    def page(self, *, live: int, entries: int, lag: Lag) -> bytes:
         """Return all of it as text."""
         self._live.set(live)
+        self._unlinked.set(lag.events)
+        self._unlinked_since.set(lag.seconds)
         self._log.set(entries)
         return generate_latest(self.registry)

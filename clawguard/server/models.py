@@ -31,6 +31,7 @@ __all__ = [
     "SessionFilters",
     "StreamFilters",
     "TotalRevocation",
+    "TreeFilters",
 ]
 
 _Thumbprint = Annotated[
@@ -191,6 +192,13 @@ class SessionFilters(_Query):
     parent_id: SessionId | None = None
     live: bool | None = None
     limit: int = Field(50, ge=1, le=1_000)
+    cursor: Cursor | None = None
+
+
+class TreeFilters(_Query):
+    """Pick a page of a tree."""
+
+    limit: int = Field(1_000, ge=1, le=1_000)
     cursor: Cursor | None = None
 
 

@@ -1,7 +1,9 @@
 """The OAuth endpoints: exchange (RFC 8693), refresh, revocation (RFC 7009), introspection (RFC 7662)."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -13,6 +15,7 @@ from clawguard.errors import (
     ClawguardError,
     ClockError,
     DelegationRefused,
+    InsufficientScope,
     InvalidArgument,
     InvalidProof,
     PolicyDenied,
@@ -20,10 +23,21 @@ from clawguard.errors import (
     SessionNotFound,
     StoreUnavailable,
 )
-from clawguard.guard import DPoPProof, is_refresh_token
+from clawguard.guard import DPoPProof, Proof, ProvenKey, is_refresh_token
 from clawguard.models import IssuedSession, SessionContext
 from clawguard.scopes import ScopeSet, parse_scopes
-from clawguard.server.callers import Caller, Held, identify, may
+from clawguard.server.callers import (
+    DELEGATE,
+    Caller,
+    Held,
+    check_outlived,
+    check_within,
+    count_address,
+    count_question,
+    identify,
+    making,
+    may,
+)
 from clawguard.server.forms import (
     ACCESS_TOKEN,
     EXCHANGE,
@@ -42,7 +56,6 @@ from clawguard.server.forms import (
 )
 from clawguard.server.shown import Active, claimed_by, find_active, is_of_workspace
 from clawguard.server.state import State
-from clawguard.web.asgi import address_of
 from clawguard.web.bearer import url_of
 
 __all__ = ["router"]
@@ -62,7 +75,8 @@ async def token(request: Request, state: Held) -> TokenAnswer:
     """Give a token for another: a child session's for its parent's, or a session's next for a refresh token.
 
     In an exchange the child is the agent's whose `actor_token` is sent, else the caller's, else the subject's
-    own; without `scope` it has what the subject token has.
+    own; without `scope` it has what the subject token has. Another `audience` is for the holder of a token
+    for this server, or for a caller that may delegate itself what it asks for.
     """
     caller = await _asker(state, request)
     form = await read_form(request, TokenForm)
@@ -89,12 +103,30 @@ async def _exchange(state: State, form: TokenForm, caller: SessionContext | None
     actor = caller or subject.context
     if form.actor_token is not None:
         actor = (await _shown(state, form.actor_token, workspace)).context
-    return await state.manager.delegate(
-        subject.context,
-        actor.agent_id,
-        scopes=subject.context.scopes if form.scope is None else _scopes(form.scope),
-        audience=form.audience or form.resource,
-    )
+        if actor.audience != state.manager.audience:
+            raise OAuthError("invalid_request", "an actor token is for this server")
+    scopes = subject.context.scopes if form.scope is None else _scopes(form.scope)
+    audience = form.audience or form.resource
+    if audience not in (None, subject.context.audience):
+        await _check_target(state, subject, scopes, caller)
+    with await making(state, caller or subject.context, is_asking=caller is not None):
+        return await state.manager.delegate(subject.context, actor.agent_id, scopes=scopes, audience=audience)
+
+
+async def _check_target(
+    state: State, subject: Active, scopes: ScopeSet, caller: SessionContext | None
+) -> None:
+    """Raise where an exchange may not change for whom the token is.
+
+    A token for another service has been seen there: what it shows here is no more than it was given. So only
+    the holder of one for this server names another audience, or a caller that could delegate without it.
+    """
+    if subject.context.audience == state.manager.audience:
+        return
+    if caller is None or DELEGATE not in caller.scopes:
+        raise OAuthError("invalid_target", "a token for another service stays for that")
+    check_within(caller, scopes, role=subject.session.role, task_type=subject.session.task_type)
+    await check_outlived(state, caller, subject.session)
 
 
 async def _shown(state: State, text: str, workspace_id: str | None) -> Active:
@@ -125,12 +157,19 @@ async def _redeem(
         session_id = claimed_by(form.refresh_token).session_id
         if not await is_of_workspace(state.manager, session_id, caller.workspace_id):
             raise OAuthError("invalid_grant", "the refresh token is not valid")
+    proof = await _proof_for(state, caller, conn)
     try:
-        return await state.manager.redeem(form.refresh_token, proof=_proof_of(state, conn))
+        return await state.manager.redeem(form.refresh_token, proof=proof)
     except InvalidProof:
         raise OAuthError("invalid_dpop_proof", "the DPoP proof is missing or not valid") from None
     except (AccessDenied, SessionNotFound):
         raise OAuthError("invalid_grant", "the refresh token is not valid") from None
+
+
+async def _proof_for(state: State, caller: SessionContext | None, conn: HTTPConnection) -> Proof | None:
+    """Return the proof beside a refresh token; a bound caller has shown its own, which was good once."""
+    cnf = None if caller is None else (await state.manager.get_session(caller)).cnf
+    return _proof_of(state, conn) if cnf is None or "jkt" not in cnf else ProvenKey(cnf["jkt"])
 
 
 def _proof_of(state: State, conn: HTTPConnection) -> DPoPProof | None:
@@ -171,41 +210,42 @@ def _type_of(cnf: Any) -> Any:
 async def revoke(request: Request, state: Held) -> RevocationAnswer:
     """End the session of a token or refresh token, and all below it.
 
-    Whoever has a token may end its session with it. A caller that says who it is, is held to its own
-    workspace. The answer is the same for a token that is unknown, ended or another's.
+    Whoever has a token may end its session with it, a bound one also without its proof. A caller that says
+    who it is, is held to its own workspace. The answer is the same for a token that is unknown, ended or
+    another's.
     """
     caller = await _asker(state, request)
     form = await read_form(request, RevocationForm)
     with _oauth_errors():
-        session_id = await _named(state, form.token, caller, request)
-        if session_id is not None:
-            actor = session_id if caller is None else caller.session_id
-            await state.manager.revoke(session_id, actor=f"session:{actor}")
+        if is_refresh_token(form.token):
+            await _end_family(state, form.token, caller)
+        else:
+            await _end_session(state, form.token, caller)
     return RevocationAnswer()
 
 
-async def _named(state: State, text: str, caller: SessionContext | None, conn: HTTPConnection) -> str | None:
-    """Return whose token it is; a refresh token is redeemed to know, which ends that of a thief too."""
+async def _end_family(state: State, text: str, caller: SessionContext | None) -> None:
+    """End the session of a refresh token, its holder's and a thief's; a bound one needs no proof for that."""
+    actor, workspace = (None, None) if caller is None else (_actor(caller.session_id), caller.workspace_id)
+    end = partial(state.families.end, text, actor=actor, workspace_id=workspace)
+    await asyncio.shield(asyncio.to_thread(end))
+
+
+async def _end_session(state: State, text: str, caller: SessionContext | None) -> None:
     workspace = None if caller is None else caller.workspace_id
-    if not is_refresh_token(text):
-        found = await find_active(state.manager, text, workspace_id=workspace)
-        return None if found is None else found.session.id
-    if not await is_of_workspace(state.manager, claimed_by(text).session_id, workspace):
-        return None
-    try:
-        return (await state.manager.redeem(text, proof=_proof_of(state, conn))).id
-    except (AccessDenied, SessionNotFound):
-        return None
+    found = await find_active(state.manager, text, workspace_id=workspace)
+    if found is not None:
+        actor = found.session.id if caller is None else caller.session_id
+        await state.manager.revoke(found.session.id, actor=_actor(actor))
 
 
-async def _counted(conn: HTTPConnection, state: Held) -> None:
-    """Count a question before its caller is known: who has no token is not free to try."""
-    _count(state, "check", conn)
+def _actor(session_id: str) -> str:
+    return f"session:{session_id}"
 
 
 @router.post(
     "/introspect",
-    dependencies=[Depends(_counted)],
+    dependencies=[Depends(count_question)],
     response_model_exclude_none=True,
     openapi_extra=operation(IntrospectionForm, optional_caller=False),
     responses=oauth_answers(*_OFTEN, 403),
@@ -256,15 +296,11 @@ def _told(found: Active) -> IntrospectionAnswer:
 
 async def _asker(state: State, conn: HTTPConnection) -> SessionContext | None:
     """Return who asks for a token or an end, if they say so; each address and each caller only so often."""
-    _count(state, "token", conn)
+    count_address(state, "token", conn)
     caller = await identify(conn, state)
     if caller is not None:
         state.rates.count("token", f"session:{caller.session_id}")
     return caller
-
-
-def _count(state: State, kind: str, conn: HTTPConnection) -> None:
-    state.rates.count(kind, f"address:{address_of(conn.scope) or '-'}")
 
 
 @contextmanager
@@ -284,6 +320,8 @@ def _oauth_code(error: ClawguardError) -> tuple[str, str]:
     match error:
         case DelegationRefused() if error.missing:
             return "invalid_scope", "the subject token lacks a scope that is asked for"
+        case InsufficientScope():
+            return "invalid_scope", "the caller lacks a scope that is asked for"
         case InvalidArgument() if error.argument == "audience":
             return "invalid_target", "the audience is not one of this server's"
         case SessionEnded() | DelegationRefused():

@@ -22,6 +22,7 @@ from clawguard.errors import (
     KeyInUse,
     LimitReached,
     PolicyDenied,
+    SearchUnavailable,
     SessionEnded,
     SessionNotFound,
     StoreUnavailable,
@@ -32,6 +33,7 @@ from clawguard.web.fastapi import Refused, answer_with
 
 __all__ = [
     "MEDIA_TYPE",
+    "OAUTH",
     "Failed",
     "Fault",
     "Problem",
@@ -52,6 +54,7 @@ _STATUS: Final[tuple[tuple[type[ClawguardError], int], ...]] = (
     (SessionNotFound, 404),
     (KeyInUse, 409),
     (LimitReached, 409),
+    (SearchUnavailable, 409),
     (SessionEnded, 409),
     (TokenSuperseded, 409),
     (InsufficientScope, 403),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import TextIO
@@ -29,15 +31,23 @@ __all__ = ["serve"]
 
 _logger = logging.getLogger("clawguard.server")
 
+_SPARE_THREADS = 32
 _KEEP_ALIVE = 75  # seconds: longer than clients keep a connection, so that none is closed under a request
 
 
 class _Server(uvicorn.Server):
     """End the event streams first when it stops, for they would never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, tail: Tail) -> None:
+    def __init__(self, config: uvicorn.Config, tail: Tail, *, threads: int) -> None:
         super().__init__(config)
         self._tail = tail
+        self._threads = threads
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Have more threads than one workspace can take, whatever its requests wait for."""
+        pool = ThreadPoolExecutor(self._threads, "clawguard-server")
+        asyncio.get_running_loop().set_default_executor(pool)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, let what has begun come to its end, then stop."""
@@ -101,7 +111,8 @@ def serve(
         if certificate is None and settings.origin is None and not _is_loopback(host):
             _logger.warning("tokens come in the clear: give a certificate, or an origin with TLS in front")
         with _stopped_by_signals():
-            _Server(config, app.state.clawguard.tail).run()
+            threads = settings.max_requests_each + _SPARE_THREADS
+            _Server(config, app.state.clawguard.tail, threads=threads).run()
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """Sessions: create, list, show, tree, delegate, refresh, revoke; each within the caller's own workspace."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from clawguard.clock import SECOND, to_microseconds
 from clawguard.errors import PolicyDenied
 from clawguard.models import IssuedSession, Session
-from clawguard.server.answers import EndedAnswer, IssuedAnswer, SessionAnswer, SessionList, SessionPage
+from clawguard.server.answers import EndedAnswer, IssuedAnswer, SessionAnswer, SessionPage
 from clawguard.server.bodies import StrictRoute
-from clawguard.server.callers import ADMIN, Caller, Held, check_within, may
+from clawguard.server.callers import ADMIN, Caller, Held, check_outlived, check_within, making, may
 from clawguard.server.fields import SessionId
 from clawguard.server.first_start import ADMIN_KEY
 from clawguard.server.models import (
@@ -21,6 +19,7 @@ from clawguard.server.models import (
     Revocation,
     SessionFilters,
     TotalRevocation,
+    TreeFilters,
 )
 from clawguard.server.problems import answers
 from clawguard.server.state import State
@@ -29,8 +28,7 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/sessions", tags=["sessions"])
 
-_A_CALL = timedelta(seconds=30)  # by so much a session outlives the caller that it was cut to
-_OFTEN = (400, 401, 403, 408, 413, 422, 500, 503)
+_OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
 Id = Annotated[SessionId, Path(description="a session's id")]
 
 
@@ -52,35 +50,28 @@ async def create_session(
         given[name] = given.get(name) or getattr(caller, name)
     check_within(caller, asked.scopes, role=given["role"], task_type=given["task_type"])
     if ADMIN not in caller.scopes:
-        if asked.key == ADMIN_KEY:
-            raise PolicyDenied("the key of the admin session", "it is the first start's")
-        given |= await _as_a_host(state, caller, asked)
-    issued = await state.manager.create(
-        asked.agent_id, scopes=asked.scopes, workspace_id=caller.workspace_id, **given
-    )
+        await _check_unbound(state, caller)
+    _check_key(caller, asked)
+    with await making(state, caller):
+        issued = await state.manager.create(
+            asked.agent_id, scopes=asked.scopes, workspace_id=caller.workspace_id, **given
+        )
     return IssuedAnswer.model_validate(_issued(issued))
 
 
-async def _as_a_host(state: State, caller: Caller, asked: Creation) -> dict[str, float]:
-    """Return the lifetimes that were asked for, cut to what is left of the caller's own.
+def _check_key(caller: Caller, asked: Creation | Delegation) -> None:
+    if asked.key == ADMIN_KEY and ADMIN not in caller.scopes:
+        raise PolicyDenied("the key of the admin session", "it is the first start's")
 
-    Raises PolicyDenied where a root session would leave behind what binds the caller itself: those above it,
-    uses that are counted, a key, or that it must not hand on.
+
+async def _check_unbound(state: State, caller: Caller) -> None:
+    """Raise PolicyDenied where a root session would leave behind what binds the caller itself.
+
+    That are those above it, uses that are counted, a key, or that it must not hand on.
     """
     own = await state.manager.get_session(caller)
     if own.parent_id is not None or own.uses_left is not None or own.cnf is not None or not own.delegable:
         raise PolicyDenied("a root session", "the caller is bound by more than a root would be")
-    left = (to_microseconds(own.absolute_expires_at) - state.now()) / SECOND
-    least = max(left, 0.001)  # a session that is over by now is refused as such
-    longest = asked.max_lifetime or max(86_400.0, asked.ttl)
-    return {"ttl": min(asked.ttl, least), "max_lifetime": min(longest, least)}
-
-
-async def _check_outlived(state: State, caller: Caller, session: Session) -> None:
-    """Raise PolicyDenied where a session lasts longer than the caller that would hand a token of it out."""
-    own = await state.manager.get_session(caller)
-    if session.absolute_expires_at > own.absolute_expires_at + _A_CALL:
-        raise PolicyDenied("a session that outlives the caller", "it needs clawguard:admin")
 
 
 @router.get("", responses=answers(*_OFTEN, 404))
@@ -130,11 +121,16 @@ async def show_session(
 
 @router.get("/{session_id}/tree", responses=answers(*_OFTEN, 404))
 async def show_tree(
-    session_id: Id, state: Held, caller: Annotated[Caller, may("clawguard:sessions:read")]
-) -> SessionList:
-    """Return a session and all below it."""
-    found = await state.manager.sessions.tree(session_id, workspace_id=caller.workspace_id)
-    return SessionList(items=[_told(each) for each in found])
+    session_id: Id,
+    filters: Annotated[TreeFilters, Query()],
+    state: Held,
+    caller: Annotated[Caller, may("clawguard:sessions:read")],
+) -> SessionPage:
+    """Return a page of a session and all below it, parents before children."""
+    page = await state.manager.sessions.tree_page(
+        session_id, workspace_id=caller.workspace_id, limit=filters.limit, cursor=filters.cursor
+    )
+    return SessionPage(items=[_told(each) for each in page.items], next_cursor=page.next_cursor)
 
 
 @router.post("/{session_id}/delegate", status_code=201, responses=answers(*_OFTEN, 404, 409))
@@ -149,15 +145,17 @@ async def delegate(
     The child has some of its parent's scopes, and of the caller's own, and a role that both may have.
     """
     parent = await state.manager.sessions.get(session_id, workspace_id=caller.workspace_id)
+    _check_key(caller, asked)
     given = asked.given()
-    if parent.id == caller.session_id:
-        issued = await state.manager.delegate(caller, asked.agent_id, scopes=asked.scopes, **given)
-        return IssuedAnswer.model_validate(_issued(issued))
-    role, task_type = given.get("role") or parent.role, given.get("task_type") or parent.task_type
-    check_within(caller, asked.scopes, role=role, task_type=task_type)
-    if ADMIN not in caller.scopes:
-        await _check_outlived(state, caller, parent)
-    issued = await state.manager.delegate(parent, asked.agent_id, scopes=asked.scopes, **given)
+    is_own = parent.id == caller.session_id
+    if not is_own:
+        role, task_type = given.get("role") or parent.role, given.get("task_type") or parent.task_type
+        check_within(caller, asked.scopes, role=role, task_type=task_type)
+        await check_outlived(state, caller, parent)
+    with await making(state, caller):
+        issued = await state.manager.delegate(
+            caller if is_own else parent, asked.agent_id, scopes=asked.scopes, **given
+        )
     return IssuedAnswer.model_validate(_issued(issued))
 
 
@@ -174,8 +172,8 @@ async def refresh(
     """
     session = await state.manager.sessions.get(session_id, workspace_id=caller.workspace_id)
     check_within(caller, session.scopes, role=session.role, task_type=session.task_type)
-    if session.id != caller.session_id and ADMIN not in caller.scopes:
-        await _check_outlived(state, caller, session)
+    if session.id != caller.session_id:
+        await check_outlived(state, caller, session)
     issued = await state.manager.refresh(
         session, ttl=asked.ttl, expected_generation=asked.expected_generation
     )

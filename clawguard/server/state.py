@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from clawguard.server.loads import Loads
 from clawguard.server.metrics import Meters
 from clawguard.server.rates import Rates
 from clawguard.server.settings import Settings
 from clawguard.server.tail import Tail
 from clawguard.sessions.aio import AsyncSessionManager
+from clawguard.sessions.families import Families
 from clawguard.web.fastapi import ClawguardBearer
 from clawguard.web.front import Front
 
@@ -26,11 +28,13 @@ class State:
     """
 
     manager: AsyncSessionManager
+    families: Families
     settings: Settings
     guard: ClawguardBearer
     front: Front[HTTPConnection]
     tail: Tail
     meters: Meters
+    loads: Loads
     rates: Rates
     now: Callable[[], int]
 

@@ -19,6 +19,7 @@ _logger = logging.getLogger("clawguard.server")
 
 _KEPT = 500
 _PAGE = 1_000
+_AT_ONCE = 4  # pages that are read for those who lag, in threads that others need too
 _POLL = 0.1
 _REST = 1.0  # after a store that did not answer
 
@@ -35,7 +36,9 @@ class Tail:
         self._position = 0
         self._news = asyncio.Event()
         self._followers = 0
+        self._turn = asyncio.Semaphore(_AT_ONCE)
         self._reader: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[int] | None = None
         self.stopped = False
 
     @property
@@ -47,6 +50,15 @@ class Tail:
         """End every stream; for good."""
         self.stopped = True
         self._news.set()
+
+    async def probe(self) -> None:
+        """Return when the log has answered, or raise what it raises; once for all who ask at one time.
+
+        What it asks never writes: a log that cannot be written to just now can be read.
+        """
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(asyncio.to_thread(getattr, self._log, "archived"))
+        await asyncio.shield(self._probing)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[int]:
@@ -84,7 +96,8 @@ class Tail:
         if position + 1 >= first:
             fresh = [event for event in self._kept if event.seq > position and fits(event)]
             return fresh, head
-        found = await asyncio.to_thread(read, position, _PAGE)
+        async with self._turn:
+            found = await asyncio.to_thread(read, position, _PAGE)
         last = found[-1].seq if found else position
         return found, last if len(found) == _PAGE else max(last, head)
 

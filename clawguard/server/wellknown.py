@@ -16,11 +16,16 @@ router = APIRouter(prefix="/.well-known", tags=["oauth"])
 
 
 class ServerMetadata(BaseModel):
-    """Describe the authorization server (RFC 8414, 2)."""
+    """Describe the authorization server (RFC 8414, 2).
+
+    `issuer` is the URL that this is found at. Tokens name the database (`iss`): `token_issuer`, a member of
+    clawguard's own, which is the same where the database was founded with that URL.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     issuer: str
+    token_issuer: str
     token_endpoint: str
     revocation_endpoint: str
     introspection_endpoint: str
@@ -29,6 +34,8 @@ class ServerMetadata(BaseModel):
     response_types_supported: list[str]
     grant_types_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+    introspection_endpoint_auth_methods_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
 
 
@@ -39,7 +46,6 @@ class ResourceMetadata(BaseModel):
 
     resource: str
     authorization_servers: list[str]
-    jwks_uri: str
     scopes_supported: list[str]
     bearer_methods_supported: list[str]
     dpop_signing_alg_values_supported: list[str]
@@ -58,10 +64,15 @@ async def jwks(state: Held) -> JWKSAnswer:
 
 @router.get("/oauth-authorization-server", responses=answers(408, 413, 500, 503))
 async def server_metadata(request: Request, state: Held) -> ServerMetadata:
-    """Describe the token endpoints; `issuer` is what every token has in `iss`."""
+    """Describe the token endpoints; `token_issuer` is what every token has in `iss`.
+
+    Nobody has a client secret: who asks for a token or an end shows a token, and needs none to say who it is;
+    who introspects does.
+    """
     base = base_of(request, state)
     return ServerMetadata(
-        issuer=state.manager.issuer,
+        issuer=base,
+        token_issuer=state.manager.issuer,
         token_endpoint=f"{base}/oauth/token",
         revocation_endpoint=f"{base}/oauth/revoke",
         introspection_endpoint=f"{base}/oauth/introspect",
@@ -70,6 +81,11 @@ async def server_metadata(request: Request, state: Held) -> ServerMetadata:
         response_types_supported=[],
         grant_types_supported=[EXCHANGE, "refresh_token"],
         token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],
+        introspection_endpoint_auth_methods_supported=[
+            "Bearer",
+            "DPoP",
+        ],  # token types, as RFC 8414 (2) has it
         dpop_signing_alg_values_supported=list(ALGORITHMS),
     )
 
@@ -81,7 +97,6 @@ async def resource_metadata(request: Request, state: Held) -> ResourceMetadata:
     return ResourceMetadata(
         resource=base,
         authorization_servers=[base],
-        jwks_uri=f"{base}/.well-known/jwks.json",
         scopes_supported=list(SCOPES),
         bearer_methods_supported=["header"],
         dpop_signing_alg_values_supported=list(ALGORITHMS),

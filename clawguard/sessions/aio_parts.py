@@ -93,6 +93,7 @@ class AsyncDirectory:
     last = hop(Directory.last)
     children = hop(Directory.children)
     tree = hop(Directory.tree)
+    tree_page = hop(Directory.tree_page)
     lineage = hop(Directory.lineage)
     purge = hop(Directory.purge)
 

@@ -1,29 +1,32 @@
-"""Asking a server: JSON over connections that are kept, within a deadline; whatever goes wrong denies."""
+"""Asking a server: JSON over kept connections, each call within one deadline; what goes wrong denies.
+
+No redirect is followed, no proxy asked, and nothing is sent twice but what may be done twice.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from time import monotonic
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
-from clawguard.errors import ClockError, ConfigError, InvalidArgument, StoreUnavailable
-from clawguard.forks import call_around_fork
+from clawguard.deadlines import Deadline
+from clawguard.errors import ConfigError, InvalidArgument, OutcomeUnknown, StoreUnavailable
 from clawguard.guard import normal_uri
+from clawguard.guard.encoding import STRICT
+from clawguard.http_lines import Connection, Connections
 
 __all__ = ["Asking", "is_server"]
 
-_LONGEST_ANSWER = 262_144
+LONGEST_ANSWER = 262_144  # bytes; all that a verifier needs is little
 _KEPT_FOR = 2.0  # seconds; a server closes what is idle for longer
-_KEPT = 16
-_BROKEN = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
+_LONGEST_TOKEN = 8_192
 
 Token = str | Callable[[], str]
+Query = Mapping[str, str | list[str]]
 
 
 def is_server(url: object) -> bool:
@@ -31,15 +34,32 @@ def is_server(url: object) -> bool:
     return isinstance(url, str) and url.lower().startswith(("https://", "http://"))
 
 
+class Told(NamedTuple):
+    """Hold an answer as it came."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+class _Unsent(Exception):
+    """The request did not go out whole, so that nobody can have done what it asks for."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class Asking:
     """Send requests to one server, as whoever the token is; safe for threads and forks.
 
-    `timeout` is in seconds, for each step of a call: connect, send, each read. Raises InvalidArgument for a
-    URL that is not https, or http at a loopback address.
+    `timeout` is in seconds, for a call as a whole; `longest` is the most that an answer may have, in bytes.
+    Raises InvalidArgument for a URL that is not https, or http at a loopback address.
     """
 
-    def __init__(self, url: str, token: Token | None, *, timeout: float) -> None:
-        self._scheme, self._host, self._port, self._path = _parts(url)
+    def __init__(
+        self, url: str, token: Token | None, *, timeout: float, longest: int = LONGEST_ANSWER
+    ) -> None:
+        scheme, host, self._authority, port, self._path = _parts(url)
         if token is None or not (callable(token) or isinstance(token, str)):
             raise ConfigError(
                 "a server answers only whom it knows",
@@ -47,113 +67,141 @@ class Asking:
             )
         self._token = token
         self._timeout = timeout
-        self._tls = ssl.create_default_context() if self._scheme == "https" else None
-        self._closed = False
-        self.after_fork()
-        call_around_fork(self)
+        self._longest = longest
+        self._origin = f"{scheme}://{self._authority}"
+        self._deadline = Deadline()
+        self._connections = Connections(
+            host,
+            port,
+            known=[host] if _is_address(host) else [],
+            context=ssl.create_default_context() if scheme == "https" else None,
+            deadline=self._deadline,
+            kept_for=_KEPT_FOR,
+        )
 
     def __repr__(self) -> str:
-        return f"Asking('{self._scheme}://{self._host}:{self._port}')"
-
-    def after_fork(self) -> None:
-        """Leave the parent's connections alone: two processes on one would mix up their answers."""
-        self._lock = threading.Lock()
-        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
+        return f"Asking({self._origin!r})"
 
     def close(self) -> None:
         """Close every connection; what is asked later is refused."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection, _ in idle:
-            connection.close()
+        self._connections.close()
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Return what the server says at a path, to anybody."""
-        return self._ask("GET", path, None, {})
+    def get(self, path: str, query: Query | None = None, *, by_anybody: bool = False) -> dict[str, Any]:
+        """Return what the server says at a path, or raise what it refuses."""
+        target = path if not query else f"{path}?{urlencode(query, doseq=True)}"
+        return self._ask("GET", target, None, {} if by_anybody else self._authorization(), twice=True)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Return what the server answers, or raise what it refuses: InvalidArgument, ClockError.
+    def post(self, path: str, body: Mapping[str, Any], *, twice: bool = False) -> dict[str, Any]:
+        """Return what the server answers, or raise what it refuses, as `clawguard.sessions.problems` says.
 
-        StoreUnavailable for everything else: no answer in time, no valid one, or one to somebody it does not
-        know.
+        StoreUnavailable where no answer came in time, or no valid one. Unless it may be done `twice`, it is
+        sent once, and OutcomeUnknown where it may have been done all the same.
         """
-        token = self._token if isinstance(self._token, str) else self._token()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        return self._ask("POST", path, json.dumps(body).encode(), headers)
+        headers = {**self._authorization(), "Content-Type": "application/json"}
+        return self._ask("POST", path, json.dumps(body).encode(), headers, twice=twice)
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> dict[str, Any]:
+    def _authorization(self) -> dict[str, str]:
+        token = self._token if isinstance(self._token, str) else self._token()
+        if not isinstance(token, str) or not _may_be_sent(token):
+            raise ConfigError("the token for the server is none", hint="see token= and CLAWGUARD_TOKEN")
+        return {"Authorization": f"Bearer {token}"}
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, twice: bool
+    ) -> dict[str, Any]:
+        self._deadline.begin(self._timeout)
+        if self._connections.closed:
+            raise StoreUnavailable("the verifier is closed")
+        kind = StoreUnavailable if twice else OutcomeUnknown
         try:
-            status, answer = self._exchange(method, self._path + path, body, headers)
-            told = json.loads(answer)
+            told = self._exchange(method, self._path + path, body, headers, twice=twice)
+        except _Unsent as unsent:
+            kind, fault = StoreUnavailable, unsent.error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # The address and the text of the error stay out: only its kind is told.
-            kind, hint = type(error).__name__, "is it up, and is its certificate valid?"
-            raise StoreUnavailable(f"the server gave no valid answer ({kind})", hint=hint) from None
-        if not isinstance(told, dict):
-            raise StoreUnavailable("the server gave no valid answer (not an object)")
-        if status != 200:
-            raise _refusal(status, told)
-        return told
+            fault = error
+        else:
+            return _read(told, kind)
+        raise _no_answer(kind, fault)
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
-        kept = self._take()
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], *, twice: bool
+    ) -> Told:
+        kept = self._connections.kept()
         if kept is not None:
             try:
                 return self._send(kept, method, path, body, headers)
-            except _BROKEN:  # the server closed it meanwhile
-                kept.close()
-        return self._send(self._connect(), method, path, body, headers)
+            except _Unsent as unsent:
+                if not isinstance(unsent.error, ConnectionError | ssl.SSLError):
+                    raise
+            except (ConnectionError, ssl.SSLError):  # the server closed it meanwhile
+                if not twice:
+                    raise
+        try:
+            fresh = self._connections.connect()
+        except OSError as error:
+            raise _Unsent(error) from None
+        return self._send(fresh, method, path, body, headers)
 
     def _send(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: dict[str, str],
-    ) -> tuple[int, bytes]:
+        self, connection: Connection, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Told:
+        is_reusable = False
         try:
-            connection.request(method, path, body, headers)
-            with connection.getresponse() as response:
-                answer = response.read(_LONGEST_ANSWER)
-                is_whole = response.isclosed()
-        except BaseException:
-            connection.close()
-            raise
-        if is_whole and not response.will_close:
-            self._give_back(connection)
-        else:
-            connection.close()
-        return response.status, answer
+            try:
+                connection.request(method, path, body, {"Host": self._authority} | headers)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise _Unsent(error) from None
+            answer = connection.answer()
+            content = answer.read(self._longest + 1)
+            if not answer.isclosed():  # too long, cut off, or with no length by which that could be told
+                raise http.client.IncompleteRead(b"")
+            is_reusable = not answer.will_close
+            return Told(answer.status, answer.headers, content)
+        finally:
+            self._connections.put_back(connection, is_reusable=is_reusable)
 
-    def _connect(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
 
-    def _take(self) -> http.client.HTTPConnection | None:
-        with self._lock:
-            if self._closed:
-                raise StoreUnavailable("the verifier is closed")
-            while self._idle:
-                connection, since = self._idle.pop()
-                if monotonic() - since < _KEPT_FOR:
-                    return connection
-                connection.close()
+def _read(told: Told, kind: type[StoreUnavailable]) -> dict[str, Any]:
+    """Return the object of a good answer; raise what another one says."""
+    found = _object_of(told.body)
+    if told.status in (200, 201):
+        if found is None:
+            raise kind("the server gave no valid answer (no JSON object)")
+        return found
+    from clawguard.sessions.problems import error_of  # with pydantic, which whoever asks no server is spared
+
+    problem = error_of(told.status, found, told.headers.get("WWW-Authenticate", ""))
+    if problem is not None:
+        raise problem
+    if told.status < 500:
+        raise StoreUnavailable(f"the server gave no valid answer ({told.status})", hint="is the URL right?")
+    raise kind(f"the server could not answer ({told.status})")
+
+
+def _object_of(raw: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that the bytes hold, or None: no name twice, no NaN, no nesting without end."""
+    try:
+        value = STRICT.decode(raw.decode())
+    except (ValueError, RecursionError):
         return None
-
-    def _give_back(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            if not self._closed and len(self._idle) < _KEPT:
-                self._idle.append((connection, monotonic()))
-                return
-        connection.close()
+    return value if isinstance(value, dict) else None
 
 
-def _parts(url: str) -> tuple[str, str, int, str]:
+def _no_answer(kind: type[StoreUnavailable], fault: Exception) -> StoreUnavailable:
+    # The address and the text of the error stay out: only its kind is told.
+    name, hint = type(fault).__name__, "is it up, and is its certificate valid?"
+    if kind is OutcomeUnknown:
+        hint = "it may have been done or not: look, or repeat it as it was where it has a request id"
+    return kind(f"the server gave no valid answer ({name})", hint=hint)
+
+
+def _may_be_sent(token: str) -> bool:
+    """Tell whether a text can stand in a header: it may have been read from anywhere."""
+    return 0 < len(token) <= _LONGEST_TOKEN and token.isascii() and token.isprintable() and " " not in token
+
+
+def _parts(url: str) -> tuple[str, str, str, int, str]:
+    """Return scheme, host, authority, port and path of a server's URL."""
     normal = normal_uri(url)
     parts = urlsplit(normal or "")
     if normal is None or not parts.hostname or set(url) & set("?#"):
@@ -165,26 +213,15 @@ def _parts(url: str) -> tuple[str, str, int, str]:
             hint="http is for 127.0.0.1 and [::1] only",
         )
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+    return parts.scheme, parts.hostname, parts.netloc, port, parts.path.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return bool(ip_address(host))
     except ValueError:
         return False
 
 
-def _refusal(status: int, told: dict[str, Any]) -> Exception:
-    """Return the error for an answer that is none: it denies, whatever it was."""
-    code, argument, detail = told.get("code"), told.get("argument"), str(told.get("detail", ""))
-    if status == 400 and code == InvalidArgument.code and isinstance(argument, str):
-        return InvalidArgument(argument[:64], detail.partition(": ")[2][:256])
-    if status == 503 and code == ClockError.code:
-        return ClockError("the clock of the server stands below its log's last event")
-    if status in (401, 403):
-        return StoreUnavailable(
-            "the server does not know this verifier, or not as one that may ask",
-            hint="its own token needs the scope clawguard:introspect",
-        )
-    return StoreUnavailable(f"the server could not answer ({status})")
+def _is_loopback(host: str) -> bool:
+    return _is_address(host) and ip_address(host).is_loopback

@@ -11,7 +11,19 @@ from collections.abc import Callable, Coroutine
 from operator import attrgetter
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-__all__ = ["Awaited", "Plain", "Twin", "direct", "hop", "inline", "inline_or_hop", "own", "waits"]
+__all__ = [
+    "Awaited",
+    "Plain",
+    "Twin",
+    "direct",
+    "hop",
+    "inline",
+    "inline_or_hop",
+    "may_write",
+    "own",
+    "read",
+    "waits",
+]
 
 K = TypeVar("K")
 K_co = TypeVar("K_co", covariant=True)
@@ -36,6 +48,19 @@ Awaited = Callable[Concatenate[Twin[K], P], Coroutine[Any, Any, T]]
 def waits(plain: object) -> bool:
     """Tell whether what takes microseconds elsewhere waits here for a server, and so not on an event loop."""
     return getattr(plain, "_reads_wait", False) is True
+
+
+async def read(plain: object, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do what reads from a plain object, in a thread where that waits for a server or a lock."""
+    if waits(plain) or any(may_write(plain, each) for each in args):
+        return await asyncio.to_thread(work, *args, **kwargs)
+    return work(*args, **kwargs)
+
+
+def may_write(plain: object, token: object) -> bool:
+    """Tell whether validating a token may write, and so wait for a lock and a disk: not on an event loop."""
+    tell = getattr(plain, "_may_write", None)
+    return tell is not None and tell(token) is True
 
 
 def own(method: Plain[K, P, T]) -> Callable[[K], Callable[P, T]]:
@@ -79,12 +104,14 @@ def hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
 
 
 def inline_or_hop(method: Plain[K, P, T]) -> Awaited[K, P, T]:
-    """Await a method that takes microseconds, but writes where it is given a proof: then it takes a hop."""
+    """Await a method that takes microseconds, but a hop where it may write: for a proof or a counted use."""
     on_the_loop, in_a_thread = inline(method), hop(method)
 
     @functools.wraps(method)
     async def call(self: Twin[K], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        awaited = on_the_loop if kwargs.get("proof") is None else in_a_thread
-        return await awaited(self, *args, **kwargs)
+        if self._reads_wait or kwargs.get("proof") is not None:
+            return await in_a_thread(self, *args, **kwargs)
+        writes = any(may_write(self._plain, each) for each in args)
+        return await (in_a_thread if writes else on_the_loop)(self, *args, **kwargs)
 
     return call

@@ -13,7 +13,7 @@ from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
 from clawguard.models import Session
-from clawguard.store import Row, Store, Transaction
+from clawguard.store import Reach, Row, Store, Transaction
 
 __all__ = ["Change", "Ends", "RevisionMoved", "SessionDue", "about"]
 
@@ -58,15 +58,21 @@ def _log_ends(written: list[Entry]) -> None:
 class Change:
     """Hold the write lock, the time as it is under it, and the log's writer.
 
-    `durable` is needed by whatever may write an end, a generation or a key: it survives power loss.
+    `durable` is needed by whatever may write an end, a generation or a key: it survives power loss. With a
+    `reach` the lock is shared with changes that reach elsewhere: it may depend on what is in that tree, what
+    those names are given to, and what only changes without a reach move: keys, policy, disabled agents.
     """
 
     __slots__ = ("_clock", "_log", "_transaction", "now", "tx", "writer")
 
-    def __init__(self, store: Store, log: EventLog, clock: Clock, *, durable: bool) -> None:
+    def __init__(
+        self, store: Store, log: EventLog, clock: Clock, *, durable: bool, reach: Reach | None = None
+    ) -> None:
         self._log = log
         self._clock = clock
-        self._transaction: AbstractContextManager[Transaction] = store.transaction(durable=durable)
+        self._transaction: AbstractContextManager[Transaction] = store.transaction(
+            durable=durable, reach=reach
+        )
         self.tx: Transaction
         self.writer: LogWriter
         self.now = 0

@@ -16,7 +16,7 @@ from clawguard.errors import ClawguardError, InvalidArgument, NoSession
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, parse_scopes
-from clawguard.sessions.awaiting import waits
+from clawguard.sessions.awaiting import may_write, read, waits
 from clawguard.sessions.watching import Watch
 
 __all__ = [
@@ -41,13 +41,14 @@ class Validator(Protocol):
     ) -> SessionContext:
         """Return the context as it now stands, or raise."""
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, *, require: Scopes = ()) -> None:
         """Raise as `validate` does, without counting it as activity."""
 
 
 class _Binding(NamedTuple):
     context: SessionContext
     validator: Validator
+    reaches: Callable[[], bool] | None  # None: as far as the context variable does
 
 
 _bound: ContextVar[_Binding | None] = ContextVar("clawguard_session", default=None)
@@ -71,7 +72,7 @@ def bound_actor() -> str | None:
 
 def bound_session_id() -> str | None:
     """Return the id of the session bound here, if any."""
-    binding = _bound.get()
+    binding = _binding()
     return None if binding is None else binding.context.session_id
 
 
@@ -105,10 +106,7 @@ def requires(*scopes: str) -> Callable[[F], F]:
 
             @functools.wraps(function)
             async def guarded(*args: Any, **kwargs: Any) -> Any:
-                if waits(_require_binding().validator):
-                    await asyncio.to_thread(_recheck, wanted)
-                else:
-                    _recheck(wanted)
+                await read(_require_binding().validator, _recheck, wanted)
                 return await function(*args, **kwargs)
 
         else:
@@ -129,17 +127,24 @@ def _recheck(wanted: Scopes) -> None:
 
 
 def _require_binding() -> _Binding:
-    binding = _bound.get()
+    binding = _binding()
     if binding is None:
         raise NoSession
     return binding
+
+
+def _binding() -> _Binding | None:
+    binding = _bound.get()
+    return binding if binding is None or binding.reaches is None or binding.reaches() else None
 
 
 class Use:
     """Bind a session for a block; a context manager, plain and async.
 
     As `async with` it cancels its body and raises SessionEnded within a second of an end, in whichever
-    process that happened. `finish` is called with the context on the way out.
+    process that happened, and InsufficientScope where a scope that it requires was taken. `finish` is called
+    with the context on the way out. `reaches` tells whether it is bound for the code that asks, where a host
+    hands its context variables on too far.
     """
 
     def __init__(
@@ -150,12 +155,14 @@ class Use:
         require: Scopes,
         proof: Proof | None = None,
         finish: Callable[[SessionContext], object] | None = None,
+        reaches: Callable[[], bool] | None = None,
     ) -> None:
         self._validator = validator
         self._token = token
         self._require = parse_scopes(require, argument="require")
         self._proof = proof
         self._finish = finish
+        self._reaches = reaches
         self._resets: list[Token[_Binding | None]] = []
         self._context: SessionContext | None = None
 
@@ -173,8 +180,14 @@ class Use:
 
     def _bind(self, context: SessionContext) -> SessionContext:
         self._context = context
-        self._resets.append(_bound.set(_Binding(context, self._validator)))
+        self._resets.append(_bound.set(_Binding(context, self._validator, self._reaches)))
         return context
+
+    async def bind(self) -> SessionContext:
+        """Bind the session for what is left of this task, which nothing cancels."""
+        validator = self._validator
+        may_wait = self._proof is not None or waits(validator) or may_write(validator, self._token)
+        return self._bind(await asyncio.to_thread(self._validate) if may_wait else self._validate())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -184,11 +197,13 @@ class Use:
             self._finish(self._context)
 
     async def __aenter__(self) -> SessionContext:
-        waits_here = waits(self._validator)
-        may_wait = self._proof is not None or waits_here  # for a write or a server: not on the loop
-        context = self._bind(await asyncio.to_thread(self._validate) if may_wait else self._validate())
-        self._watch = Watch(lambda: self._validator.recheck(context), waits=waits_here)
+        context = await self.bind()
+        self._watch = Watch(lambda: self._look(context), waits=waits(self._validator))
         return context
+
+    def _look(self, context: SessionContext) -> None:
+        """Raise where the block may not go on: its session has ended, or lost a scope that it requires."""
+        self._validator.recheck(context, require=self._require)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

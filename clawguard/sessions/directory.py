@@ -15,7 +15,7 @@ from clawguard.models import Page, Session
 from clawguard.sessions.change import Change
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE
-from clawguard.sessions.pages import check_filters, cursor_of, digest_of, position_of
+from clawguard.sessions.pages import ID, check_filters, cursor_of, digest_of, position_of
 from clawguard.sessions.references import SessionRef, find_id
 from clawguard.store import Row, Store
 
@@ -90,7 +90,7 @@ class Directory:
         if live is not None:
             names += ("live" if live else "not_live",)
         if cursor is not None:
-            params["cursor_id"] = position_of(cursor, digest)
+            (params["cursor_id"],) = position_of(cursor, digest, ID)
             names += ("below_cursor",)
         rows = self._store.read("session.page", names, limit=limit + 1, now=self._clock.now(), **params)
         items = tuple(Session.from_tuple(row) for row in rows[:limit])
@@ -121,6 +121,24 @@ class Directory:
     def tree(self, session: SessionRef, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session and everything below it, parents before children."""
         return self._line("session.tree", session, workspace_id)
+
+    def tree_page(
+        self,
+        session: SessionRef,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        workspace_id: str | None = None,
+    ) -> Page[Session]:
+        """Return a page of a tree, 1 to 1,000 sessions of it, parents before children."""
+        if not is_integer(limit, least=1, most=_MAX_LIMIT):
+            raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
+        top = self.get(session, workspace_id=workspace_id)
+        digest = digest_of("tree", top.id)
+        (after,) = ("",) if cursor is None else position_of(cursor, digest, ID)
+        rows = self._store.read("session.tree_page", id=top.id, after=after, limit=limit + 1)
+        items = tuple(Session.from_tuple(row) for row in rows[:limit])
+        return Page(items, cursor_of(items[-1].id, digest) if len(rows) > limit else None)
 
     def lineage(self, session: SessionRef, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session's ancestors and itself, the root first."""

@@ -65,10 +65,11 @@ class Authority(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """Hold the columns of a session to be, and the scopes that only a grant gives it."""
+    """Hold the columns of a session to be, what only a grant gives it, and how long a root was to last."""
 
     columns: dict[str, Any]
     widened: tuple[str, ...] = ()
+    longest: int | None = None
 
 
 class Parent(NamedTuple):
@@ -247,15 +248,18 @@ def _granted(policy: Policy, parent: Member, asked: Member) -> ScopeSet:
     return policy.grant_between(parent, asked)
 
 
-def write_created(change: Change, row: dict[str, Any], policy: Policy, widened: tuple[str, ...]) -> None:
+def write_created(
+    change: Change, row: dict[str, Any], policy: Policy, widened: tuple[str, ...], *, actor: str | None
+) -> None:
     """Write the event of a new session, and of the grant that widened it."""
+    whose = {"actor": actor}
     data = {"scopes": row["scopes"], "expires_at": row["expires_at"], "parent_id": row["parent_id"]}
     data |= {"uses": row["uses_left"], "role": row["role"], "task_type": row["task_type"]}
     data |= {"audience": row["audience"], "cnf": decode_cnf(row["cnf"]), **_mark(policy)}
-    change.writer.append("session.created", **_fields(row, data))
+    change.writer.append("session.created", **whose, **_fields(row, data))
     if widened:
         data = {"grant": row["grant_name"], "scopes": " ".join(widened), "parent_id": row["parent_id"]}
-        change.writer.append("guard.granted", **_fields(row, data | _mark(policy)))
+        change.writer.append("guard.granted", **whose, **_fields(row, data | _mark(policy)))
 
 
 def _mark(policy: Policy) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from clawguard.clock import SECOND, Clock, IdFactory
 from clawguard.errors import AccessDenied, InvalidToken, SessionEnded, SessionNotFound, TokenSuperseded
 from clawguard.models import Cause, SessionContext
 from clawguard.sessions.change import Change
-from clawguard.store import Row, Store
+from clawguard.store import Reach, Row, Store
 
 __all__ = ["Endings"]
 
@@ -36,7 +36,7 @@ class Endings:
 
         Raises SessionNotFound for an unknown id.
         """
-        with self._change(durable=True) as change:
+        with self._change(durable=True, reach=Reach(session_id)) as change:
             ended = self.end_in(change, session_id, cause=cause, reason=reason, actor=actor)
             if not ended and not self.end_due_in(change, session_id):
                 _require_known(change, session_id)
@@ -56,7 +56,7 @@ class Endings:
 
     def settle(self, session_id: str) -> SessionEnded:
         """Record the natural end of a session that is due, and return the refusal that answers for it."""
-        with self._change(durable=True) as change:
+        with self._change(durable=True, reach=Reach(session_id)) as change:
             self.end_due_in(change, session_id)
             cause, reason = _require_known(change, session_id)
         return SessionEnded(cause, reason)

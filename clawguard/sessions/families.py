@@ -17,6 +17,7 @@ from clawguard.sessions.handing import hand_out, live_of, sign_again
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.refreshing import next_of, set_generation
+from clawguard.store import Reach
 
 __all__ = ["Families", "begin_family"]
 
@@ -51,6 +52,25 @@ class Families:
             raise InvalidProof
         raise InvalidToken(hint="redeem() takes the text in `IssuedSession.refresh_token`")
 
+    def end(self, text: str, *, actor: str | None = None, workspace_id: str | None = None) -> bool:
+        """End the session of a refresh token, in one transaction; False where there is none to end.
+
+        Whoever has one may end what it is for, also without the proof that redeeming needs. A spent one is a
+        reuse, as it is when redeemed. With a `workspace_id` a session of another is as unknown as none.
+        """
+        try:
+            shown = RefreshToken.parse(text)
+            mark = {"session_id": shown.session_id, "digest": shown.digest()}
+            # Before the lock, which is nobody's to take with any text.
+            if not self._parts.store.read("refresh.get", **mark):
+                raise TokenFault("refresh_unknown")
+        except TokenFault as fault:
+            self._parts.recorder.rejected(source=None, reason=fault.reason)
+            return False
+        who = actor or f"session:{shown.session_id}"
+        with self._parts.change(durable=True) as change:
+            return self._end_in(change, mark, actor=who, workspace_id=workspace_id)
+
     def wipe(self) -> None:
         """Forget the sealed successors whose grace is over."""
         if self._parts.store.read("refresh.any_stale", now=self._parts.clock.now()):
@@ -64,7 +84,7 @@ class Families:
             issued = sign_again(self._parts, session_id)
             if issued.refresh_idle is None:
                 return issued
-            with self._parts.change(durable=True) as change:
+            with self._parts.change(durable=True, reach=Reach(session_id)) as change:
                 ends = change.ends_of(session_id)
                 if ends is not None and ends.cause is None and ends.generation == issued.generation:
                     change.tx.run("refresh.wipe", session_id=session_id)
@@ -109,7 +129,7 @@ class Families:
         successor = RefreshToken.new(session.id)
         sealed = shown.seal(successor) if self._grace else None
         try:
-            with parts.change(durable=True) as change:
+            with parts.change(durable=True, reach=Reach(session.id)) as change:
                 change.expect_revision(ring.revision)
                 row = self._spend(change, shown, ahead, sealed=sealed)
                 begin_family(change, successor)
@@ -137,20 +157,37 @@ class Families:
             raise _Beaten
         return row
 
+    def _end_in(self, change: Change, mark: dict[str, Any], *, actor: str, workspace_id: str | None) -> bool:
+        found = change.one("refresh.get_with_session", **mark)
+        if found is None:
+            return False
+        spent_at, grace_until, sealed, *row = found
+        session = Session.from_tuple(tuple(row))
+        if workspace_id not in (None, session.workspace_id):
+            return False
+        if spent_at is not None and (sealed is None or change.now >= grace_until):
+            return self._end_reused(change, session)
+        endings = self._parts.endings
+        ended = endings.end_in(change, session.id, cause="revoked", reason=None, actor=actor)
+        if not ended:
+            endings.end_due_in(change, session.id)
+        return ended
+
     def _end_family(self, session: Session) -> SessionEnded:
         """End the session for a spent token that came back; the first end wins."""
-        parts = self._parts
-        cause_id = parts.new_id(parts.clock.now())
-        with parts.change(durable=True) as change:
-            ends = change.ends_of(session.id)
-            if ends is None or ends.cause is not None or ends.due_at <= change.now:
-                return SessionEnded("reuse")
-            change.writer.append(
-                "token.reuse_detected",
-                **about(session, version=ends.version),
-                cause_id=cause_id,
-            )
-            parts.endings.end_in(
-                change, session.id, cause="reuse", reason=None, actor=None, cause_id=cause_id
-            )
+        with self._parts.change(durable=True, reach=Reach(session.id)) as change:
+            self._end_reused(change, session)
         return SessionEnded("reuse")
+
+    def _end_reused(self, change: Change, session: Session) -> bool:
+        parts = self._parts
+        ends = change.ends_of(session.id)
+        if ends is None or ends.cause is not None or ends.due_at <= change.now:
+            return False
+        cause_id = parts.new_id(change.now)
+        change.writer.append(
+            "token.reuse_detected", **about(session, version=ends.version), cause_id=cause_id
+        )
+        return parts.endings.end_in(
+            change, session.id, cause="reuse", reason=None, actor=None, cause_id=cause_id
+        )

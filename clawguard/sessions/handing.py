@@ -13,7 +13,7 @@ from clawguard.sessions.change import Change, RevisionMoved, about
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.standing import touch_every
-from clawguard.store import Row
+from clawguard.store import Reach, Row
 
 __all__ = ["hand_out", "live_of", "read_live", "require_live", "sign_again"]
 
@@ -68,11 +68,11 @@ def sign_again(
         token = parts.guard.issue(replace(session, kid=signer.kid), signer)
         if session.kid == signer.kid:
             if proof_id is not None:
-                with parts.change(durable=True) as change:
+                with parts.change(durable=True, reach=Reach(session_id)) as change:
                     remember_proof(change, proof_id)
             return hand_out(parts, session, token, revision=ring.revision, refresh_token=refresh_token)
         try:
-            with parts.change(durable=True) as change:
+            with parts.change(durable=True, reach=Reach(session_id)) as change:
                 change.expect_revision(ring.revision)
                 resigned = _resign(change, session, kid=signer.kid)
                 if proof_id is not None and resigned is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -14,7 +14,7 @@ from clawguard.errors import InvalidArgument, SessionNotFound
 from clawguard.history import transcript
 from clawguard.history.records import Entry, Hit, Imported, IndexCheck, SessionMetadata
 from clawguard.history.snippets import SEEN, Finder
-from clawguard.history.words import matching, readable
+from clawguard.history.words import matching, ranked, readable
 from clawguard.models import Page, Session
 from clawguard.sessions.change import Change, about
 from clawguard.sessions.conversations import MOST, Conversations, grow, tell
@@ -23,7 +23,7 @@ from clawguard.sessions.drafts import DEFAULT_WORKSPACE
 from clawguard.sessions.encryption import Encryption
 from clawguard.sessions.indexing import Indexing
 from clawguard.sessions.milestones import Milestones
-from clawguard.sessions.pages import check_filters, cursor_of, digest_of, position_of
+from clawguard.sessions.pages import ID, check_filters, cursor_of, digest_of, position_of
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.references import SessionRef, session_id_of
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "Searched"]
 
 _MAX_LIMIT = 1_000
-_POSITION = r"([0-9]{1,18}) (\S{1,255})"
+_POSITION = rf"([0-9]{{1,18}}) {ID}"
 _BATCH = 500
 _HOLD = SECOND // 50  # what one batch of conversations removed may take of the write lock, before its commit
 _WHERE = ("session", "workspace_id")
@@ -124,10 +124,8 @@ class History(Conversations):
         params |= check_filters(filters, _FILTERS)
         digest, names = digest_of("history", params), tuple(filters)
         if cursor is not None:
-            found = re.fullmatch(_POSITION, position_of(cursor, digest))
-            if found is None:
-                raise InvalidArgument("cursor", "is malformed")
-            params |= {"cursor_activity": int(found[1]), "cursor_id": found[2]}
+            activity, session_id = position_of(cursor, digest, _POSITION)
+            params |= {"cursor_activity": int(activity), "cursor_id": session_id}
             names += ("below_activity",)
         rows = self._store.read("conversation.page", names, limit=limit + 1, **params)
         items = tuple(map(SessionMetadata.of, rows[:limit]))
@@ -162,7 +160,8 @@ class History(Conversations):
         if wanted is None:
             return ()
         self.indexing.catch_up()
-        params |= {"query": wanted, "limit": query.limit, "seen": SEEN}
+        params |= {"query": wanted, "terms": json.dumps(ranked(query.keyword))}
+        params |= {"limit": query.limit, "seen": SEEN}
         rows, finder = self._store.read("words.search", tuple(names), **params), Finder(query.keyword)
         return tuple(_hit(row, finder) for row in rows)
 

@@ -45,7 +45,9 @@ from clawguard.sessions.drafts import (
 )
 from clawguard.sessions.families import Families, begin_family
 from clawguard.sessions.handing import hand_out, require_live
+from clawguard.sessions.makers import maker_here, who_makes
 from clawguard.sessions.parts import Parts
+from clawguard.store import Reach
 
 __all__ = ["AtLimit", "Issuing", "Limits"]
 
@@ -137,10 +139,13 @@ class Issuing:
             check_ceiling(policy, asked)
             now = self._parts.clock.now()
             session_id = self._parts.new_id(now)
+            limit = _last_end(now, longest)
+            if limit <= now:
+                raise SessionEnded("ttl")
             own = {"id": session_id, "root_id": session_id, "created_at": now}
-            own |= {"absolute_expires_at": now + longest}
-            own |= first_ends(now, life, refresh_idle, limit=now + longest)
-            return Draft(fixed | own)
+            own |= {"absolute_expires_at": limit}
+            own |= first_ends(now, life, refresh_idle, limit=limit)
+            return Draft(fixed | own, longest=longest)
 
         return self._bring_into_being(draft, None)
 
@@ -209,18 +214,18 @@ class Issuing:
             ring = self._parts.guard.ring
             policy = self._parts.guard.policy  # after the ring: then it is none older
             signer = ring.require_signer()
-            columns, widened = draft(policy)
-            row = new_row(columns, kid=signer.kid, new_id=self._parts.new_id)
+            drawn = draft(policy)
+            row = new_row(drawn.columns, kid=signer.kid, new_id=self._parts.new_id)
             session = Session.from_row(row)
             token = self._parts.guard.issue(session, signer)
             first = None if session.refresh_idle is None else RefreshToken.new(session.id)
             try:
-                with self._parts.change(durable=self._limits.evicts) as change:
+                with self._parts.change(durable=self._limits.evicts, reach=self._reach(row)) as change:
                     change.expect_revision(ring.revision)
-                    made = _made_before(change, row)
+                    made = _made_before(change, row, longest=drawn.longest)
                     if made is None:
                         self._insert(change, row, session, authority)
-                        write_created(change, row, policy, widened)
+                        write_created(change, row, policy, drawn.widened, actor=_actor(authority))
                         if first is not None:
                             begin_family(change, first)
             except RevisionMoved:
@@ -237,11 +242,24 @@ class Issuing:
                     self._parts, session, token, revision=revision, is_new=True, refresh_token=first
                 )
 
+    def _reach(self, row: dict[str, Any]) -> Reach | None:
+        """Return what stands for or against a session: its tree or its maker's, its names, its agent."""
+        maker, tree = maker_here(), row["parent_id"]
+        if maker is not None and tree is None:
+            tree = maker.session_id
+        elsewhere = maker is not None and tree != maker.session_id
+        if elsewhere or self._limits.sessions_per_agent is not None:
+            return None
+        given = (("key", row["key"]), ("request", row["request_id"]))
+        names = (f"{kind} {row['workspace_id']} {name}" for kind, name in given if name is not None)
+        return Reach(tree, tuple(names))
+
     def _insert(
         self, change: Change, row: dict[str, Any], session: Session, authority: Authority | None
     ) -> None:
         """Look under the lock at what might stand against the session, and bring it into being."""
         _check_key(change, row)
+        _hold_against_maker(change)
         self._keep_limit(change, row, session)
         if authority is not None:
             _hold_against_parent(change, row, authority)
@@ -259,12 +277,14 @@ class Issuing:
         if most is None:
             return
         agent = {"workspace_id": row["workspace_id"], "agent_id": row["agent_id"]}
+        maker = maker_here()
+        evicts = self._limits.evicts and (maker is None or maker.evicts)
         spared = {actor.session_id for actor in session.actors}
         while len(live := change.tx.run("agent.live", now=change.now, **agent)) >= most:
             oldest = next((each for (each,) in live if each not in spared), None)
-            if oldest is None or not self._limits.evicts:
+            if oldest is None or not evicts:
                 raise LimitReached(row["agent_id"], most)
-            self._endings.end_in(change, oldest, cause="limit", reason=None, actor="host")
+            self._endings.end_in(change, oldest, cause="limit", reason=None, actor=who_makes() or "host")
 
     def _read_parent(self, session_id: str) -> Parent:
         rows = self._parts.store.read("validate.parent", id=session_id)
@@ -299,7 +319,28 @@ def _hold_against_parent(change: Change, row: dict[str, Any], authority: Authori
         change.tx.run("session.touch", id=row["parent_id"], at=at, now=change.now)
 
 
-def _made_before(change: Change, row: dict[str, Any]) -> Session | None:
+def _hold_against_maker(change: Change) -> None:
+    """Look under the lock whether whom a session is made for is still live; it is nobody's child."""
+    maker = maker_here()
+    own = None if maker is None else change.ends_of(maker.session_id)
+    if own is not None and (own.cause is not None or own.due_at <= change.now):
+        raise SessionEnded(own.cause or own.due_cause, own.reason)
+
+
+def _last_end(created_at: int, longest: int) -> int:
+    """Return when a root session ends for good: never after whom it is made for."""
+    maker = maker_here()
+    end = created_at + longest
+    return end if maker is None or maker.ends_at is None else min(end, maker.ends_at)
+
+
+def _actor(authority: Authority | None) -> str | None:
+    """Return who makes a session: by a token it is the agent, by a record the host."""
+    is_agents_word = authority is not None and authority.generation is not None
+    return who_makes(by_token_of=authority.session_id if authority and is_agents_word else None)
+
+
+def _made_before(change: Change, row: dict[str, Any], *, longest: int | None) -> Session | None:
     """Return the session that the same request made; InvalidArgument when it asked for something else."""
     if row["request_id"] is None:
         return None
@@ -307,14 +348,19 @@ def _made_before(change: Change, row: dict[str, Any]) -> Session | None:
     if found is None:
         return None
     made = Session.from_tuple(found)
-    if _asked_for(Session.from_row(row)) != _asked_for(made):
+    if _asked_for(Session.from_row(row)) != _asked_for(made) or not _lasts(made, longest):
         raise InvalidArgument("request_id", "was used for a different request", hint="use a new one")
     return made
 
 
+def _lasts(made: Session, longest: int | None) -> bool:
+    """Tell whether a session lasts as long as one that is asked for; a child lasts as its parent does."""
+    end = longest and _last_end(to_microseconds(made.created_at), longest)
+    return end in (None, to_microseconds(made.absolute_expires_at))
+
+
 def _asked_for(session: Session) -> tuple[object, ...]:
     """Return what a request settled for good; names, labels and metadata may have changed since."""
-    longest = session.absolute_expires_at - session.created_at if session.parent_id is None else None
     who = (session.agent_id, session.subject, session.parent_id, session.audience, session.key, session.role)
     what: tuple[object, ...] = (
         session.scopes,
@@ -322,7 +368,6 @@ def _asked_for(session: Session) -> tuple[object, ...]:
         session.delegable,
         session.ttl,
         session.idle_timeout,
-        longest,
     )
     limits = (session.uses_left is None, session.refresh_idle is None)
     return (*who, *what, session.grant_name, session.cnf, *limits)

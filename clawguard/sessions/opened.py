@@ -30,7 +30,9 @@ class Opened:
         parts.recorder.kick = self._sweeper.kick
         self._following: Sweeper | None = None
         if parts.feed is not None:
-            self._following = Sweeper((parts.feed.follow,), every=parts.feed.poll_every)
+            hints = partial(parts.store.hints, silence=parts.feed.bound)
+            chores_of_feed = (parts.feed.follow, parts.log.stir)
+            self._following = Sweeper(chores_of_feed, every=parts.feed.poll_every, hints=hints)
         parts.bus.sender = self
 
     @property

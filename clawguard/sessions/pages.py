@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -13,8 +14,9 @@ from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
 from clawguard.models import STATES
 
-__all__ = ["check_filters", "cursor_of", "digest_of", "position_of"]
+__all__ = ["ID", "check_filters", "cursor_of", "digest_of", "position_of"]
 
+ID = r"([!-~]{1,255})"  # an id in a position; PostgreSQL takes no NUL in a text
 _TAIL = 24  # a digest of the listing's filters, and of that and the position
 
 
@@ -40,17 +42,22 @@ def cursor_of(position: str, digest: str) -> str:
     return base64.urlsafe_b64encode(f"{position}{digest}{mark}".encode()).decode()
 
 
-def position_of(cursor: str, digest: str) -> str:
-    """Return the position a cursor stands on; raise InvalidArgument for one of another listing, or none."""
+def position_of(cursor: str, digest: str, form: str) -> tuple[str, ...]:
+    """Return the parts of the position a cursor stands on, as the groups of `form` find them.
+
+    Its marks keep listings apart and are no signature, so that anybody can write one. Raises InvalidArgument
+    for one of another listing, of another form, or none.
+    """
     try:
         text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
     except (AttributeError, UnicodeError, binascii.Error):
         text = ""
     position = text[:-_TAIL]
-    if cursor != cursor_of(position, digest):
+    found = re.fullmatch(form, position, re.ASCII)
+    if found is None or cursor != cursor_of(position, digest):
         raise InvalidArgument(
             "cursor",
             "is malformed or belongs to other filters",
             hint="take it from the page before, unchanged",
         )
-    return position
+    return found.groups()

@@ -26,11 +26,12 @@ from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.feed import LEAST_BOUND, Feed
 from clawguard.sessions.heartbeat import Heartbeat
+from clawguard.sessions.hinting import Hinting
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
 from clawguard.sessions.log_key import ensure_log_key, insert_log_key, load_log_key
 from clawguard.sessions.recorder import Recorder
-from clawguard.store import Store, open_store
+from clawguard.store import Reach, Store, open_store
 
 __all__ = ["Parts", "open_parts"]
 
@@ -61,9 +62,9 @@ class Parts(NamedTuple):
     heartbeat: Heartbeat
     feed: Feed | None
 
-    def change(self, *, durable: bool) -> Change:
+    def change(self, *, durable: bool, reach: Reach | None = None) -> Change:
         """Return the context manager for one use case's transaction."""
-        return Change(self.store, self.log, self.clock, durable=durable)
+        return Change(self.store, self.log, self.clock, durable=durable, reach=reach)
 
     def close(self) -> None:
         """Write what was gathered, deliver what is queued, and let go of the store."""
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
         self.bus.flush(_LAST_CALL)
         try:
             self.recorder.flush(last=True)
+            self.log.link()
             self.log.export(last=True)
         except ClawguardError as error:
             _logger.error("what was gathered last could not be written: %s", error)
@@ -167,15 +169,14 @@ def _assemble(
     load_key = partial(load_log_key, store, key, issuer=known_issuer)
     log = AuditLog(store, bus=bus, issuer=known_issuer, new_id=new_id, clock=clock, load_key=load_key)
 
-    def change(*, durable: bool) -> Change:
-        return Change(store, log, clock, durable=durable)
+    def change(*, durable: bool, reach: Reach | None = None) -> Change:
+        return Change(store, log, clock, durable=durable, reach=reach)
 
     recorder = Recorder(change, clock=clock)
     keychain = Keychain(store, guard, kek=key)
     bus.report = recorder.receiver_failed
     feed = Feed(store, clock, bound=bound) if bound else None
-    if feed is not None:
-        log.heard = feed.heard
+    log.heard = Hinting(store, feed).heard
     return Parts(
         store=store,
         clock=clock,

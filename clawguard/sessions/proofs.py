@@ -8,6 +8,7 @@ from clawguard.guard import Proof, ProofFault, ProofId
 from clawguard.sessions.cache import CacheEntry
 from clawguard.sessions.change import Change, RevisionMoved
 from clawguard.sessions.parts import Parts
+from clawguard.store import Reach
 
 __all__ = ["check_shown", "forget_proofs", "remember_proof", "take"]
 
@@ -32,7 +33,7 @@ def take(parts: Parts, entry: CacheEntry, shown: ProofId | None) -> None:
     and what `Endings.spend_in` raises.
     """
     try:
-        with parts.change(durable=True) as change:
+        with parts.change(durable=True, reach=Reach(entry.context.session_id)) as change:
             if shown is not None:
                 _expect_unmoved(change, entry)
                 remember_proof(change, shown)

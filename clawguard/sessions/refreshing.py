@@ -12,6 +12,7 @@ from clawguard.sessions.change import Change, Ends, RevisionMoved, SessionDue, a
 from clawguard.sessions.drafts import optional_duration
 from clawguard.sessions.handing import hand_out, read_live
 from clawguard.sessions.parts import Parts
+from clawguard.store import Reach
 
 __all__ = ["Refreshing", "next_of", "set_generation"]
 
@@ -44,7 +45,7 @@ class Refreshing:
         ahead = next_of(self._parts, session, kid=signer.kid, ttl=asked)
         token = self._parts.guard.issue(ahead, signer)
         try:
-            with self._parts.change(durable=True) as change:
+            with self._parts.change(durable=True, reach=Reach(session.id)) as change:
                 change.expect_revision(ring.revision)
                 row = set_generation(change, ahead)
         except RevisionMoved:

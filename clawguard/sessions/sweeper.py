@@ -1,4 +1,4 @@
-"""The thread between calls: it flushes what was gathered and records natural ends."""
+"""The thread between calls: it does chores, such as to record natural ends, and rests."""
 
 from __future__ import annotations
 
@@ -9,24 +9,53 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from clawguard.forks import call_around_fork
+from clawguard.store import Hints
 
 __all__ = ["Sweeper"]
 
 _logger = logging.getLogger("clawguard.sessions")
 
 
-class Sweeper:
-    """Run chores every so many seconds, and at once when kicked; made anew in a forked child."""
+class _Wakes:
+    """Rest until somebody wakes who rests: what there is to `Hints` without another process."""
 
-    def __init__(self, chores: Sequence[Callable[[], object]], *, every: float | None) -> None:
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[None] = SimpleQueue()  # an Event, set in Python, a signal could leave locked
+
+    def rest(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._queue.get(timeout=seconds)
+
+    def wake(self) -> None:
+        if self._queue.empty():
+            self._queue.put(None)
+
+    def close(self) -> None:
+        pass
+
+
+class Sweeper:
+    """Run chores every so many seconds, and at once when kicked; made anew in a forked child.
+
+    `hints` gives where to rest: what ends a rest there kicks too.
+    """
+
+    def __init__(
+        self,
+        chores: Sequence[Callable[[], object]],
+        *,
+        every: float | None,
+        hints: Callable[[], Hints | None] = lambda: None,
+    ) -> None:
         self._chores = chores
         self._every = every
+        self._hints = hints
         self._begin_anew()
         call_around_fork(self)
 
     def _begin_anew(self) -> None:
         self._failing: set[Callable[[], object]] = set()
-        self._wakes: SimpleQueue[None] = SimpleQueue()  # an Event, set in Python, a signal could leave locked
+        self._rests: Hints = self._hints() or _Wakes()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -43,8 +72,7 @@ class Sweeper:
         """Have the chores run now rather than at the next turn."""
         if self._every is None:
             return
-        if self._wakes.empty():
-            self._wakes.put(None)
+        self._rests.wake()
         if self._thread is None:
             self.start()
 
@@ -52,21 +80,24 @@ class Sweeper:
         """Stop the thread and wait for the chore under way."""
         with self._starting:
             self._stopped = True
-        self._wakes.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        self._rests.wake()
+        if self._thread is not threading.current_thread():
+            if self._thread is not None:
+                self._thread.join()
+            self._rests.close()
 
     def after_fork(self) -> None:
-        """Start again in a forked child: threads are not inherited."""
+        """Start again in a forked child, at once: threads are not inherited."""
         running = self._thread is not None and not self._stopped
+        self._rests.close()
         self._begin_anew()
         if running:
-            self.start()
+            self.kick()
 
     def _run(self) -> None:
+        every = self._every or 0.0
         while True:
-            with suppress(Empty):
-                self._wakes.get(timeout=self._every)
+            self._rests.rest(every)
             if self._stopped:
                 return
             for chore in self._chores:

@@ -152,9 +152,21 @@ class Validation(Opened):
             self._recorder.denied(context, action=action, reason=decision.reason, decision=decision)
         return decision
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, *, require: Scopes = (), any_of: Scopes = ()) -> None:
         """Hold a context against its row as `validate` does, without counting it as activity."""
-        self._standing_of(context, audience=None, now=self._time())
+        now = self._time()
+        if require or any_of:
+            _, context = self._renew(context, audience=None, now=now)
+            self._check_scopes(context, require=require, any_of=any_of)
+        else:
+            self._standing_of(context, audience=None, now=now)
+
+    def _may_write(self, token: object) -> bool:
+        """Tell whether `validate` may write for a token: its uses are counted, or it was never seen."""
+        if not isinstance(token, str) or not token.isascii():
+            return False
+        entry = self._cache.get(digest_of(token))
+        return entry is None or entry.is_counted
 
     def use(self, token: str | SessionContext, /, *, require: Scopes = (), proof: Proof | None = None) -> Use:
         """Bind the session for a `with` or `async with` block: see `current_session` and `requires`."""
@@ -230,19 +242,7 @@ class Validation(Opened):
             self._record_refusal(claims, refusal)
             raise
         context = self._context(standing, session_id=claims.session_id, scopes=claims.scopes)
-        every = touch_every(standing.idle_timeout)
-        entry = CacheEntry(
-            context,
-            version=standing.version,
-            revision=standing.revision,
-            position=position,
-            due_at=standing.due_at,
-            ends_at=claims.expires_at * SECOND,
-            touch_every=every,
-            source=standing.last_source,
-            is_counted=standing.uses_left is not None,
-            cnf=claims.cnf,
-        )
+        entry = _entry_of(context, standing, claims, position=position)
         if entry.cnf is None:
             self._touch(entry, source=source, now=now)
         self._cache.put(digest, entry)
@@ -345,3 +345,19 @@ class Validation(Opened):
         elif now < latest - CLOCK_TOLERANCE:
             raise ClockError("the clock was set back", hint="set the clock right")
         return now
+
+
+def _entry_of(context: SessionContext, standing: Standing, claims: Claims, *, position: int) -> CacheEntry:
+    """Return what is remembered of a token that was checked whole."""
+    return CacheEntry(
+        context,
+        version=standing.version,
+        revision=standing.revision,
+        position=position,
+        due_at=standing.due_at,
+        ends_at=claims.expires_at * SECOND,
+        touch_every=touch_every(standing.idle_timeout),
+        source=standing.last_source,
+        is_counted=standing.uses_left is not None,
+        cnf=claims.cnf,
+    )

@@ -45,7 +45,7 @@ class Verifier(Validation):
 
         An `https://` URL is that of a `clawguard serve`, which is asked each time: `token` is the verifier's
         own, with the scope `clawguard:introspect`, or returns it (default `CLAWGUARD_TOKEN`), and
-        `lock_timeout` how long each step of a call may take. It knows the tokens of its own workspace. Raises
+        `lock_timeout` how long a call may take as a whole. It knows the tokens of its own workspace. Raises
         ConfigError when there is no database there or it belongs to another issuer, StoreUnavailable when no
         server answers there.
         """

@@ -6,22 +6,53 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from clawguard.clock import Clock
 from clawguard.errors import ConfigError, InvalidArgument
 
-__all__ = ["Row", "Store", "Transaction", "database_path", "is_on_server", "open_store"]
+if TYPE_CHECKING:
+    from clawguard.store.postgres import PostgresStore
+
+__all__ = [
+    "Hints",
+    "Reach",
+    "Row",
+    "Store",
+    "Transaction",
+    "database_path",
+    "is_on_server",
+    "is_there",
+    "open_store",
+    "place_of",
+]
 
 Row = tuple[Any, ...]
 _POSTGRES = ("postgresql://", "postgres://")
 
 
+class Reach(NamedTuple):
+    """Name all that a write depends on besides keys, policy and what only grows: one tree, and names.
+
+    The tree is that of `session_id`, known or not; a name is given out once, and says what it is a name of.
+    """
+
+    session_id: str | None = None
+    names: tuple[str, ...] = ()
+
+
 class Transaction(Protocol):
-    """Run statements of one transaction; it holds the write lock."""
+    """Run statements of one transaction; it holds the write lock, or shares it.
+
+    `links` tells whether it may link events to the chain; else they are left to be linked later.
+    """
+
+    links: bool
 
     def run(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
         """Run a named statement, narrowed by named filters where it takes some, and return all its rows."""
@@ -33,23 +64,50 @@ class Transaction(Protocol):
         """Have an action of ours run right after the commit, in the order of commits; it must not wait."""
 
 
+class Hints(Protocol):
+    """Rest until there may be something to read."""
+
+    def rest(self, seconds: float) -> None:
+        """Return after so many seconds, or sooner: on a hint from another process, or on `wake`."""
+
+    def wake(self) -> None:
+        """End the rest that is being taken, or the next one; a signal's handler may call this."""
+
+    def close(self) -> None:
+        """Let go of what it takes."""
+
+
 class Store(Protocol):
     """Keep rows: all or nothing, and visible to every process once acknowledged.
 
     `reads_wait` tells whether a read is a round trip to a server: then no event loop runs one itself.
+    `feed_source` is another number when the last look at the log (`feed.…`) may have met another server.
+    `links_later` tells whether events may be committed that have no place in the chain yet.
     """
 
     reads_wait: bool
+    feed_source: int
+    links_later: bool
 
-    def transaction(self, *, durable: bool) -> AbstractContextManager[Transaction]:
+    def transaction(
+        self, *, durable: bool, reach: Reach | None = None
+    ) -> AbstractContextManager[Transaction]:
         """Write: commit at the end of the block, roll back on any exception.
 
-        With `durable` the commit survives power loss, else the death of the process. Raises StoreBusy
-        when the write lock is not had in time, OutcomeUnknown when the commit itself failed midway.
+        With `durable` the commit survives power loss, else the death of the process. Where an engine can,
+        writes go on beside each other that say how far they reach and do not meet; None reaches everything.
+        Raises StoreBusy when the write lock is not had in time, OutcomeUnknown when the commit itself failed
+        midway.
         """
 
     def read(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
         """Run a named query on a connection that never holds a transaction, and return all its rows."""
+
+    def hints(self, *, silence: float) -> Hints | None:
+        """Return where who follows the log rests between two looks, so that he hears of ends; None: nowhere.
+
+        From now on a look (a statement `feed.…`) fails after so many seconds of a server's silence.
+        """
 
     def close(self) -> None:
         """Let go of every connection; closing again does nothing."""
@@ -58,27 +116,47 @@ class Store(Protocol):
         """Return where a private file of that name belongs, beside the store's own, if it has files."""
 
 
-def open_store(url: str, *, clock: Clock, create: bool = True, lock_timeout: float = 5.0) -> Store:
+def open_store(
+    url: str, *, clock: Clock, create: bool = True, lock_timeout: float = 5.0, moves: bool = False
+) -> Store:
     """Open the store at a path, a `sqlite:///` or `postgresql://` URL, or `:memory:`; make it if `create`.
 
-    Raises ConfigError for a file, folder, mode or server that is not as it must be, InvalidArgument for a URL
-    of another kind.
+    With `moves` also one that is shut, for whoever moves it. Raises ConfigError for a file, folder, mode or
+    server that is not as it must be, StoreMoved, and InvalidArgument for a URL of another kind.
     """
     from clawguard.store.sqlite import SQLiteStore
 
     if is_on_server(url):
-        return _postgres_store(url, clock=clock, create=create, lock_timeout=lock_timeout)
+        return _postgres()(url, clock=clock, create=create, lock_timeout=lock_timeout, moves=moves)
     path = database_path(url)
     if path is None and not create:
         raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
     if path is None:
         return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
-    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout)
+    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout, moves=moves)
 
 
 def is_on_server(url: object) -> bool:
     """Tell whether a URL names a database on a server, and no file."""
     return isinstance(url, str) and url.startswith(_POSTGRES) and "\0" not in url
+
+
+def is_there(url: str, *, lock_timeout: float = 5.0) -> bool:
+    """Tell whether there is a database of ours at a URL, without making one. Raises as `open_store` does."""
+    if not is_on_server(url):
+        path = database_path(url)
+        return path is not None and path.exists()
+    return _postgres().is_there(url, lock_timeout=lock_timeout)
+
+
+def place_of(url: str) -> str:
+    """Return where a database is, as others may read it: without a user, a password or settings."""
+    if not is_on_server(url):
+        return os.path.realpath(database_path(url) or "")
+    parts = urlsplit(url)
+    schema = [each for each in parts.query.split("&") if each.startswith("schema=")]
+    host = parts.netloc.rpartition("@")[2]
+    return "?".join([f"postgresql://{host}{parts.path}", *schema[-1:]])
 
 
 def database_path(url: str) -> Path | None:
@@ -102,11 +180,11 @@ def database_path(url: str) -> Path | None:
     )
 
 
-def _postgres_store(url: str, *, clock: Clock, create: bool, lock_timeout: float) -> Store:
+def _postgres() -> type[PostgresStore]:
     try:
         from clawguard.store.postgres import PostgresStore
     except ImportError:
         raise ConfigError(
             "PostgreSQL needs psycopg", hint="pip install 'clawguard-sessions[postgres]'"
         ) from None
-    return PostgresStore(url, clock=clock, create=create, lock_timeout=lock_timeout)
+    return PostgresStore

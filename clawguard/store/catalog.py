@@ -7,26 +7,32 @@ The files' form:
     SELECT {session_columns} FROM sessions WHERE id = :id;
 
 `-- fragment: NAME` defines text that `{NAME}` stands for; `-- filter: NAME` a condition that a statement
-with `{filters}` takes by name, joined with AND.
+with `{filters}` takes by name, joined with AND. `-- each: NAME` defines one statement for each table of a
+database, `NAME.TABLE`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal
 
+from clawguard.store.tables import TABLES
+
 __all__ = ["Catalog", "Statement"]
 
-_HEAD = r"^-- (?:name|fragment|filter): "
-_BLOCK = re.compile(rf"^-- (name|fragment|filter): (\S+)\n(?:--[^\n]*\n)*(.*?)(?={_HEAD}|\Z)", re.M | re.S)
+_HEAD = r"^-- (?:name|fragment|filter|each): "
+_BLOCK = re.compile(
+    rf"^-- (name|fragment|filter|each): (\S+)\n(?:--[^\n]*\n)*(.*?)(?={_HEAD}|\Z)", re.M | re.S
+)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 _MARKS = {"sqlite": "?", "postgres": "%s"}
 
-Kind = Literal["name", "fragment", "filter"]
+Kind = Literal["name", "fragment", "filter", "each"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,25 @@ class Statement:
         return [params[name] for name in self.params]
 
 
+class _Statements(dict[str, Statement]):
+    """Make each statement when it is asked for; a process needs few of them."""
+
+    def __init__(self, make: Callable[[str], Statement]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> Statement:
+        made = self[name] = self._make(name)
+        return made
+
+
 class Catalog:
     """Find statements by name: each dialect's are laid over those of the shared file, in their order."""
 
     def __init__(self, *dialects: str) -> None:
         self._dialects = dialects
         self._mark = _MARKS[dialects[0]]
+        self._statements = _Statements(self._statement)
         self._composed: dict[tuple[str, tuple[str, ...]], Statement] = {}
 
     def __getitem__(self, name: str) -> Statement:
@@ -71,19 +90,29 @@ class Catalog:
 
     @cached_property
     def _texts(self) -> dict[Kind, dict[str, str]]:
-        texts: dict[Kind, dict[str, str]] = {"name": {}, "fragment": {}, "filter": {}}
+        texts: dict[Kind, dict[str, str]] = {"name": {}, "fragment": {}, "filter": {}, "each": {}}
         for file in ("shared", *self._dialects):
             source = files("clawguard.store").joinpath("sql", f"{file}.sql").read_text("utf-8")
             for kind, name, text in _BLOCK.findall(source):
                 texts[kind][name] = text.strip().removesuffix(";")
+        texts["name"] |= _for_each_table(texts["each"], blob_key=texts["fragment"].get("blob_key", ""))
         return texts
 
-    @cached_property
-    def _statements(self) -> dict[str, Statement]:
-        plain = {name: text for name, text in self._texts["name"].items() if "{filters}" not in text}
-        return {name: Statement.of(name, self._fill(text), mark=self._mark) for name, text in plain.items()}
+    def _statement(self, name: str) -> Statement:
+        text = self._texts["name"][name]
+        if "{filters}" in text:
+            raise KeyError(name)  # it is composed
+        return Statement.of(name, self._fill(text), mark=self._mark)
 
     def _fill(self, text: str) -> str:
         for name, fragment in self._texts["fragment"].items():
             text = text.replace("{" + name + "}", fragment)
         return text
+
+
+def _for_each_table(templates: dict[str, str], *, blob_key: str) -> dict[str, str]:
+    return {
+        f"{name}.{table.name}": table.fill(text, blob_key=blob_key)
+        for name, text in templates.items()
+        for table in TABLES
+    }

@@ -9,7 +9,16 @@ from pathlib import Path
 from clawguard.errors import ConfigError, OutcomeUnknown, StoreBusy, StoreUnavailable
 from clawguard.private_files import sync_folder
 
-__all__ = ["APPLICATION_ID", "Connection", "connect", "is_io_error", "make_file", "translate"]
+__all__ = [
+    "APPLICATION_ID",
+    "Connection",
+    "connect",
+    "is_io_error",
+    "is_of_schema",
+    "is_read_only",
+    "make_file",
+    "translate",
+]
 
 APPLICATION_ID = 0x434C4157  # "CLAW"
 _FLOOR = (3, 37, 0)  # STRICT tables
@@ -76,6 +85,16 @@ def make_file(path: Path, *, aside: Path) -> None:
 def is_io_error(error: sqlite3.Error) -> bool:
     """Tell whether the disk failed: after that, what a retried sync says proves nothing."""
     return _primary(error) == sqlite3.SQLITE_IOERR
+
+
+def is_of_schema(error: sqlite3.Error) -> bool:
+    """Tell whether a statement did not fit the schema: a table that is not there, among others."""
+    return _primary(error) == sqlite3.SQLITE_ERROR
+
+
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Tell whether the connection cannot write: opened when the file could not be written, it never will."""
+    return _primary(error) == sqlite3.SQLITE_READONLY
 
 
 def translate(error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:

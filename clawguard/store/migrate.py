@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 from clawguard.errors import ConfigError, StoreUpgraded
 
-__all__ = ["Ledger", "Migration", "current_version", "migrate", "migrations_of", "steps_beyond"]
+__all__ = [
+    "Ledger",
+    "Migration",
+    "check_steps",
+    "current_version",
+    "migrate",
+    "migrations_of",
+    "steps_beyond",
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,15 @@ def migrate(
     missing = steps_beyond(version, found, steps)
     if missing:
         _apply(connection, missing, ledger=ledger, now=now, has_fts5=has_fts5)
+
+
+def check_steps(version: int, steps: tuple[Migration, ...]) -> None:
+    """Refuse a database that is shut, and so cannot be migrated, where its schema is another than ours."""
+    if version != steps[-1].number:
+        raise ConfigError(
+            f"the database is shut, with schema {version}; this clawguard has {steps[-1].number}",
+            hint="go on with the version that began the copy, or begin anew with an empty database",
+        )
 
 
 def steps_beyond(

@@ -53,6 +53,13 @@ class Pool(Generic[C]):
         except IndexError:
             return self._another()
 
+    def take_idle(self) -> C | None:
+        """Return a connection that is open and free, as `take` does; None where there is none."""
+        try:
+            return None if self._is_resting else self._idle.pop()
+        except IndexError:
+            return None
+
     def give(self, connection: C) -> None:
         """Put a connection back; one that was out when the pool was closed is closed now."""
         self._idle.append(connection)

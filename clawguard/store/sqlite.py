@@ -13,18 +13,20 @@ import sqlite3
 import tempfile
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from clawguard.clock import Clock
-from clawguard.errors import ConfigError, StoreUnavailable
+from clawguard.errors import ClawguardError, ConfigError, StoreUnavailable
 from clawguard.forks import call_around_fork
 from clawguard.private_files import absolute
-from clawguard.store import Row
+from clawguard.store import Reach, Row
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import (
     Connection,
     connect,
+    is_of_schema,
     make_file,
     translate,
 )
@@ -36,8 +38,9 @@ from clawguard.store.files import (
 )
 from clawguard.store.gate import Gate
 from clawguard.store.marks import Marker
-from clawguard.store.migrate import Ledger, current_version, migrate, migrations_of
+from clawguard.store.migrate import Ledger, check_steps, current_version, migrate, migrations_of
 from clawguard.store.pool import Pool
+from clawguard.store.shut import MoveState, state_of
 from clawguard.store.transaction import CHECKPOINT_EVERY, SQLiteTransaction
 from clawguard.store.writer_queue import WriterQueue
 
@@ -46,12 +49,15 @@ __all__ = ["SQLiteStore"]
 _logger = logging.getLogger("clawguard.store")
 
 _READERS = 16
+_MOVING = ("moving", "moving_sqlite")
 
 
 class SQLiteStore:
     """Keep rows in one SQLite file that any number of threads and processes share."""
 
     reads_wait = False
+    feed_source = 0
+    links_later = False
 
     def __init__(
         self,
@@ -61,11 +67,14 @@ class SQLiteStore:
         create: bool = True,
         lock_timeout: float = 5.0,
         temporary: bool = False,
+        moves: bool = False,
     ) -> None:
         self._path = path = absolute(path, argument="url")
         self._clock = clock
         self._temporary = temporary
-        self._catalog = Catalog("sqlite")
+        self._moves = moves
+        self._is_shut = False
+        self._catalog = Catalog("sqlite", *_MOVING) if moves else Catalog("sqlite")
         self._steps = migrations_of("sqlite")
         self._queue = WriterQueue(self.side_file("lock"), timeout=lock_timeout)
         self._closed = False
@@ -100,8 +109,12 @@ class SQLiteStore:
         """Return the path of a file beside the database: `clawguard.db-NAME`."""
         return self._path.with_name(f"{self._path.name}-{name}")
 
-    def transaction(self, *, durable: bool) -> SQLiteTransaction:
-        """Write: see `Store.transaction`."""
+    def hints(self, *, silence: float) -> None:
+        """Give no hints: the log is next door."""
+
+    def transaction(self, *, durable: bool, reach: Reach | None = None) -> SQLiteTransaction:
+        """Write: see `Store.transaction`. There is one writer at a time, however far it reaches."""
+        del reach
         self._check_open()
         return SQLiteTransaction(self, durable=durable)
 
@@ -116,8 +129,9 @@ class SQLiteStore:
         try:
             rows: list[Row] = connection.execute(statement.sql, statement.bind(params)).fetchall()
         except sqlite3.Error as error:
+            failure = self._told(error, connection)
             pool.drop(connection)
-            raise translate(error) from None
+            raise failure from None
         except BaseException:
             pool.drop(connection)
             raise
@@ -252,6 +266,9 @@ class SQLiteStore:
 
     def _migrate(self) -> None:
         connection = self._open_writer()
+        if self._is_shut:
+            check_steps(current_version(connection), self._steps)
+            return
         names = ("migration.add", "migration.list", "meta.set_schema")
         ledger = Ledger(*(self._catalog[name].sql for name in names))
         has_fts5 = bool(connection.execute(self._catalog["words.possible"].sql).fetchall())
@@ -278,14 +295,46 @@ class SQLiteStore:
         """Make a connection the writer's, unless the file is an older copy of what was in use here."""
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise ConfigError("SQLite did not take journal_mode = WAL")
+        self._look_whether_shut(connection)
         self._marker = Marker(connection, name=self._path.name, queue=self._queue, catalog=self._catalog)
         if 0 < current_version(connection) <= len(self._steps):  # in a newer schema it might stand otherwise
             self._marker.check()
+
+    def _look_whether_shut(self, connection: Connection) -> None:
+        """Raise what tells that the database was moved, or is a copy that is not whole."""
+        state = self._move_state(connection)
+        self._is_shut = state is not None and state.is_shut
+        if state is None or not self._is_shut:
+            return
+        if not self._moves:
+            raise state.refusal() or StoreUnavailable("the database is shut")
+        self._catalog = Catalog("sqlite", *_MOVING, "shut")
+
+    def _move_state(self, connection: Connection) -> MoveState | None:
+        if not connection.execute(self._catalog["move.known"].sql).fetchall():
+            return None
+        return state_of(connection.execute(Catalog("sqlite", *_MOVING)["move.state"].sql).fetchall())
+
+    def _told(
+        self, error: sqlite3.Error, connection: Connection | None, *, committing: bool = False
+    ) -> ClawguardError:
+        """Return the typed error that a failure stands for; where a table is not there, it is asked why."""
+        if connection is not None and is_of_schema(error):
+            with suppress(sqlite3.Error):
+                state = self._move_state(connection)
+                refusal = None if state is None or self._moves else state.refusal()
+                if refusal is not None:
+                    return refusal
+        return translate(error, committing=committing)
 
     def _discard_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+    def _drop_readers(self) -> None:
+        self._validators.drop_idle()
+        self._readers.drop_idle()
 
     def _checkpoint(self, mode: str, *, patience: int = 0) -> None:
         """Copy the log into the database file; where a reader stands in the way, try again a little later.
@@ -297,10 +346,9 @@ class SQLiteStore:
             writer.execute(f"PRAGMA busy_timeout = {patience}")
             [(busy, _, _)] = writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             writer.execute("PRAGMA busy_timeout = 5000")
-        except sqlite3.Error:
-            self._discard_writer()
-        else:
             self._queue.reset_commits(CHECKPOINT_EVERY * 3 // 4 if busy else 0)
+        except (sqlite3.Error, StoreUnavailable):
+            self._discard_writer()
 
 
 def _unreadable(error: sqlite3.Error) -> ConfigError | StoreUnavailable:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from clawguard.errors import StoreUnavailable
+from clawguard.errors import ClawguardError, StoreUnavailable
 from clawguard.store import Row
 from clawguard.store.blocks import entered_block, is_running
-from clawguard.store.connections import is_io_error, translate
+from clawguard.store.connections import is_io_error, is_read_only
 
 if TYPE_CHECKING:
     from clawguard.store.sqlite import SQLiteStore
@@ -41,9 +41,11 @@ class SQLiteTransaction:
         "_removes",
         "_retires",
         "_store",
+        "links",
     )
 
     def __init__(self, store: SQLiteStore, *, durable: bool) -> None:
+        self.links = True
         self._store = store
         self._durable = durable
         self._catalog = store._catalog
@@ -164,9 +166,11 @@ class SQLiteTransaction:
         """Leave nothing half done and nothing held, wherever the transaction was interrupted."""
         self._store._leave(spoilt=self._is_spoilt)
 
-    def _failed(self, error: sqlite3.Error, *, committing: bool = False) -> StoreUnavailable:
-        self._is_spoilt = self._is_spoilt or is_io_error(error)
-        return translate(error, committing=committing)
+    def _failed(self, error: sqlite3.Error, *, committing: bool = False) -> ClawguardError:
+        if is_read_only(error):
+            self._store._drop_readers()  # SQLite opens none to write beside one that was opened read-only
+        self._is_spoilt = self._is_spoilt or is_io_error(error) or is_read_only(error)
+        return self._store._told(error, getattr(self, "_connection", None), committing=committing)
 
     def _roll_back(self) -> None:
         """Undo what was done; after an I/O error the connection is not trusted any further."""

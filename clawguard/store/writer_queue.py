@@ -53,7 +53,7 @@ class WriterQueue:
                 raise self._busy()
         except OSError as error:
             self.release()
-            raise StoreUnavailable(f"the lock file cannot be used ({error.strerror})") from None
+            raise _unusable(error) from None
         except BaseException:
             self.release()
             raise
@@ -92,31 +92,40 @@ class WriterQueue:
     def count_commit(self, weight: int = 1) -> int:
         """Count a commit since the last checkpoint, over all processes; the lock must be held."""
         count = self.commits() + weight
-        self._write_counter(count)
+        self.reset_commits(count)
         return count
 
     def commits(self) -> int:
         """Return the commits since the last checkpoint; the lock must be held."""
-        return min(int.from_bytes(os.pread(self._fd, _COUNTER_BYTES, 0)), _MANY)
+        return min(int.from_bytes(self.noted(at=0, size=_COUNTER_BYTES)), _MANY)
 
     def reset_commits(self, count: int = 0) -> None:
         """Begin the count again; the lock must be held."""
-        self._write_counter(count)
+        self.note(count.to_bytes(_COUNTER_BYTES), at=0)
 
     def note(self, data: bytes, *, at: int) -> None:
-        """Write a note behind the counter, `at` so many bytes; the lock must be held."""
-        os.pwrite(self._fd, data, at)
+        """Write a note behind the counter, `at` so many bytes; the lock must be held.
+
+        As with what reads or syncs notes, raises StoreUnavailable where the disk fails.
+        """
+        try:
+            os.pwrite(self._fd, data, at)
+        except OSError as error:
+            raise _unusable(error) from None
 
     def noted(self, *, at: int, size: int) -> bytes:
         """Return what is noted there, or what there is of it; the lock must be held."""
-        return os.pread(self._fd, size, at)
+        try:
+            return os.pread(self._fd, size, at)
+        except OSError as error:
+            raise _unusable(error) from None
 
     def sync_notes(self) -> None:
         """Make what is noted survive power loss; the lock must be held."""
-        os.fsync(self._fd)
-
-    def _write_counter(self, count: int) -> None:
-        os.pwrite(self._fd, count.to_bytes(_COUNTER_BYTES), 0)
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _unusable(error) from None
 
     def after_fork(self) -> None:
         """Let go of the parent's descriptor: kept, it would keep the parent's lock alive after its death."""
@@ -203,3 +212,7 @@ class WriterQueue:
         with lock:
             state.wait_for(lambda: self._asked or self._closed)
             return self._asked
+
+
+def _unusable(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(f"the lock file cannot be used ({error.strerror})")

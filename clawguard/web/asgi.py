@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from clawguard.errors import ClawguardError, InvalidArgument
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
-from clawguard.sessions.awaiting import waits
+from clawguard.sessions.awaiting import read
 from clawguard.sessions.current import unbind
 from clawguard.web.bearer import REFUSED, Credential, Refusal
 from clawguard.web.front import REFUSAL_KEY, SESSION_KEY, Caller, Checker, Front, Head, Refuse
@@ -200,10 +199,7 @@ class _Exchange:
         if self.session is None:
             return
         try:
-            if waits(self._caller):
-                await asyncio.to_thread(self._caller.recheck, self.session)
-            else:
-                self._caller.recheck(self.session)
+            await read(self._caller, self._caller.recheck, self.session)
         except REFUSED as refusal:
             self.ended = refusal
             raise

@@ -124,8 +124,8 @@ def read_credential(
 
     Several headers are given as one, joined with commas (RFC 9110, 5.3), so also those of `DPoP`. `method`
     and `url` are the request's, for the proof of a token sent as `DPoP` (RFC 9449, 7.1). `elsewhere` says
-    that the query string or a cookie carries a token too: those end up in logs and in forged requests.
-    `cookies` are the values of the cookie that may carry one, where an app has such a cookie.
+    that the query string carries a token too, which ends up in logs. `cookies` are the values of the cookie
+    that may carry one, where an app has such a cookie; any other is not ours, and any host may have set it.
     """
     fields = [part.strip(" \t") for part in (authorization or "").split(",")]
     found = [part for part in fields if _scheme_of(part) in _SCHEMES]
@@ -153,13 +153,9 @@ def _bound(token: str, dpop: str | None, *, method: str, url: str) -> Credential
         return _MALFORMED
 
 
-def carries_token(query: str, cookies: str = "") -> bool:
-    """Tell whether a query string or a Cookie header carries an `access_token`."""
-    if query and any(name == _TOKEN_NAME for name, _ in parse_qsl(query, keep_blank_values=True)):
-        return True
-    return _TOKEN_NAME in cookies and any(
-        each.partition("=")[0].strip() == _TOKEN_NAME for each in cookies.split(";")
-    )
+def carries_token(query: str) -> bool:
+    """Tell whether a query string carries an `access_token` (RFC 6750, 2.3)."""
+    return bool(query) and any(name == _TOKEN_NAME for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def certificate_proof(reported: bytes | str | None) -> CertificateProof | None:

@@ -16,6 +16,8 @@ from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from clawguard.errors import InvalidArgument
+from clawguard.models import SessionContext
+from clawguard.sessions.awaiting import read
 from clawguard.sessions.current import unbind
 from clawguard.web.asgi import address_of, read_scope
 from clawguard.web.bearer import REFUSED, Credential, Refusal
@@ -66,22 +68,22 @@ class ClawguardMiddleware:
         found, caller = self._read(request)
         try:
             if isinstance(found, Refusal):
-                return self._answer_nobody(request, found)
+                return self._answer_nobody(request, found, caller)
             with self._front.use(found, request, caller=caller) as session:
                 request.META[SESSION_KEY] = session
                 response: HttpResponseBase = self._get_response(request)
-                _guard_stream(response, partial(caller.recheck, session))
+                _guard_stream(response, caller, session)
                 return response
         except REFUSED as error:
             return _response(request, request.META[REFUSAL_KEY](error))
 
-    def _answer_nobody(self, request: HttpRequest, found: Refusal) -> HttpResponseBase:
+    def _answer_nobody(self, request: HttpRequest, found: Refusal, caller: Caller) -> HttpResponseBase:
         if not self._front.lets_through(found):
             return _response(request, found)
         bind_again = unbind()
         try:
             response: HttpResponseBase = self._get_response(request)
-            _guard_stream(response, _nothing)
+            _guard_stream(response, caller, None)
             return response
         finally:
             bind_again()
@@ -90,22 +92,24 @@ class ClawguardMiddleware:
         found, caller = self._read(request)
         try:
             if isinstance(found, Refusal):
-                return await self._answer_nobody_async(request, found)
+                return await self._answer_nobody_async(request, found, caller)
             async with self._front.use(found, request, caller=caller) as session:
                 request.META[SESSION_KEY] = session
                 response: HttpResponseBase = await self._get_response(request)
-                _guard_stream(response, partial(caller.recheck, session))
+                _guard_stream(response, caller, session)
                 return response
         except REFUSED as error:
             return _response(request, request.META[REFUSAL_KEY](error))
 
-    async def _answer_nobody_async(self, request: HttpRequest, found: Refusal) -> HttpResponseBase:
+    async def _answer_nobody_async(
+        self, request: HttpRequest, found: Refusal, caller: Caller
+    ) -> HttpResponseBase:
         if not self._front.lets_through(found):
             return _response(request, found)
         bind_again = unbind()
         try:
             response: HttpResponseBase = await self._get_response(request)
-            _guard_stream(response, _nothing)
+            _guard_stream(response, caller, None)
             return response
         finally:
             bind_again()
@@ -124,14 +128,15 @@ class ClawguardMiddleware:
         return found, front.caller(address)
 
 
-def _guard_stream(response: HttpResponseBase, check: Check) -> None:
-    """Have a stream run in the context that is here, for as long as its session lives."""
+def _guard_stream(response: HttpResponseBase, caller: Caller, session: SessionContext | None) -> None:
+    """Have a stream run in the context that is here, for as long as its session lives; nobody's does."""
     if not isinstance(response, StreamingHttpResponse):
         return
+    check = _nothing if session is None else partial(caller.recheck, session)
     bound: Context = copy_context()
     parts: Any = response.streaming_content
     if response.is_async:
-        response.streaming_content = _watched(aiter(parts), bound, check)
+        response.streaming_content = _watched(aiter(parts), bound, partial(read, caller, check))
     else:
         response.streaming_content = _checked(iter(parts), bound, check)
 
@@ -150,7 +155,9 @@ def _checked(parts: Iterator[bytes], bound: Context, check: Check) -> Iterator[b
         yield part
 
 
-async def _watched(parts: AsyncIterator[bytes], bound: Context, check: Check) -> AsyncIterator[bytes]:
+async def _watched(
+    parts: AsyncIterator[bytes], bound: Context, check: Callable[[], Awaitable[object]]
+) -> AsyncIterator[bytes]:
     """Do the same, and look again while a part is waited for."""
     is_first = True
     while True:
@@ -158,14 +165,14 @@ async def _watched(parts: AsyncIterator[bytes], bound: Context, check: Check) ->
         waited = asyncio.get_running_loop().create_task(_next(parts), context=bound)
         try:
             while not (await asyncio.wait((waited,), timeout=_WATCH_EVERY))[0]:
-                check()
+                await check()
         finally:
             waited.cancel()
         part = waited.result()
         if part is None:
             return
         if not is_first:
-            check()
+            await check()
         is_first = False
         yield part
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier
+from clawguard.sessions.awaiting import read
 from clawguard.sessions.current import unbind
 from clawguard.web.asgi import GUARD_KEY, SCOPE_KEY, address_of, read_scope
 from clawguard.web.bearer import REFUSED, Credential, Refusal
@@ -88,7 +89,7 @@ class ClawguardBearer(SecurityBase):
             if bound is not None:
                 wanted = front.needed(needed.scopes)
                 has_all = all(map(bound.has_scope, wanted))  # else it is refused, and the denial recorded
-                yield bound if has_all else caller.validate(bound, require=wanted)
+                yield bound if has_all else await read(caller, caller.validate, bound, require=wanted)
             elif isinstance(found, Credential):
                 async with front.use(found, conn, caller=caller, require=needed.scopes) as session:
                     conn.scope[SCOPE_KEY], conn.scope[GUARD_KEY] = session, front.guard

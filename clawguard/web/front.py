@@ -12,7 +12,7 @@ from clawguard.guard import Proof
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
-from clawguard.sessions.awaiting import waits
+from clawguard.sessions.awaiting import may_write, waits
 from clawguard.sessions.current import Use, Validator
 from clawguard.web.bearer import (
     CROSS_ORIGIN,
@@ -69,9 +69,12 @@ class Caller:
         """Return the context as it now stands, or raise."""
         return self._checker.validate(token_or_context, require=require, source=self._source, proof=proof)
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, *, require: Scopes = ()) -> None:
         """Raise as `validate` does, without counting it as activity."""
-        self._checker.recheck(context)
+        self._checker.recheck(context, require=require)
+
+    def _may_write(self, token: object) -> bool:
+        return may_write(self._checker, token)
 
 
 class Head(NamedTuple):
@@ -137,7 +140,7 @@ class Front(Generic[R]):
             dpop=head.dpop,
             method=head.method,
             url="" if head.dpop is None else self._url_of(head),  # nothing else asks for it
-            elsewhere=carries_token(head.query, head.cookies),
+            elsewhere=carries_token(head.query),
             cookies=tokens_in(head.cookies, self.cookie) if self.cookie and head.cookies else (),
         )
         if isinstance(found, Credential) and found.in_cookie and not self._is_own(head):

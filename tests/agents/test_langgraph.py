@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawguard import AsyncSessionManager, InvalidArgument, SessionManager, Verifier
+from clawguard import AsyncSessionManager, ConfigError, InvalidArgument, SessionManager, Verifier
 from clawguard.models import IssuedSession
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -39,12 +40,6 @@ OWNER = {
     "clawguard_subject": "user:ana",
 }
 Refused = Auth.exceptions.HTTPException
-
-
-@pytest.fixture
-def manager() -> Iterator[SessionManager]:
-    with open_manager() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -98,25 +93,50 @@ def test_a_verifier_will_do(tmp_path: Path) -> None:
         assert ask(auth, enter(auth, headers(session)), "threads", "read")["clawguard_agent_id"] == "planner"
 
 
-BAD: dict[str, Callable[[IssuedSession], dict[bytes, bytes]]] = {
-    "nothing": lambda _: {},
-    "empty": lambda _: {b"authorization": b""},
-    "no token": lambda _: {b"authorization": b"Bearer "},
-    "another scheme": lambda s: {b"authorization": b"Basic " + s.token.encode()},
-    "no scheme": lambda s: {b"authorization": s.token.encode()},
-    "two tokens": lambda s: {b"authorization": f"Bearer {s.token}, Bearer {s.token}".encode()},
-    "no text": lambda _: {b"authorization": b"Bearer \xff\xfe"},
-    "cut short": lambda s: {b"authorization": f"Bearer {s.token[:-1]}".encode()},
-    "in another place": lambda s: {b"x-api-key": s.token.encode()},
+MISSING, TWICE, INVALID = (401, "unauthorized"), (400, "invalid_request"), (401, "invalid_token")
+BAD: dict[str, tuple[Callable[[IssuedSession], dict[bytes, bytes]], tuple[int, str]]] = {
+    "nothing": (lambda _: {}, MISSING),
+    "empty": (lambda _: {b"authorization": b""}, MISSING),
+    "no token": (lambda _: {b"authorization": b"Bearer "}, TWICE),
+    "another scheme": (lambda s: {b"authorization": b"Basic " + s.token.encode()}, MISSING),
+    "no scheme": (lambda s: {b"authorization": s.token.encode()}, MISSING),
+    "two tokens": (lambda s: {b"authorization": f"Bearer {s.token}, Bearer {s.token}".encode()}, TWICE),
+    "no text": (lambda _: {b"authorization": b"Bearer \xff\xfe"}, INVALID),
+    "cut short": (lambda s: {b"authorization": f"Bearer {s.token[:-1]}".encode()}, INVALID),
+    "in another place": (lambda s: {b"x-api-key": s.token.encode()}, MISSING),
+    "a proof that cannot be": (
+        lambda s: {b"authorization": f"DPoP {s.token}".encode(), b"dpop": b"x"},
+        (401, "invalid_dpop_proof"),
+    ),
 }
 
 
 @pytest.mark.parametrize("how", BAD)
-def test_a_missing_or_bad_token_is_a_401(manager: SessionManager, planner: IssuedSession, how: str) -> None:
+def test_a_missing_or_bad_token_is_answered_as_everywhere(
+    manager: SessionManager, planner: IssuedSession, how: str
+) -> None:
+    sent, answer = BAD[how]
     with pytest.raises(Refused) as refusal:
-        enter(make_auth(manager), BAD[how](planner))
-    assert (refusal.value.status_code, refusal.value.detail) == (401, "the token is missing or not valid")
-    assert dict(refusal.value.headers or {})["WWW-Authenticate"].startswith("Bearer ")
+        enter(make_auth(manager), sent(planner))
+    assert (refusal.value.status_code, refusal.value.detail) == answer
+    assert dict(refusal.value.headers or {})["WWW-Authenticate"].startswith(("Bearer ", "DPoP "))
+
+
+def test_attack_57_a_token_in_the_query_string(manager: SessionManager, planner: IssuedSession) -> None:
+    handler: Any = make_auth(manager)._authenticate_handler
+    with pytest.raises(Refused) as refusal:
+        asyncio.run(handler(headers=headers(planner), query_params={"access_token": "x"}))
+    assert refusal.value.status_code == 400
+    assert asyncio.run(handler(headers=headers(planner), query_params={"q": "access_token"}))
+
+
+def test_attack_a_server_that_lets_a_client_say_who_it_is(
+    manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for found, is_old in (("0.6.39", True), ("0.7.103", True), ("0.8.0", False), ("1.0.0rc1", False)):
+        monkeypatch.setattr("clawguard.agents.langgraph.version", lambda _, found=found: found)
+        with pytest.raises(ConfigError, match="langgraph-api") if is_old else nullcontext():
+            make_auth(manager)
 
 
 def test_what_every_request_needs_is_asked_first(manager: SessionManager, planner: IssuedSession) -> None:

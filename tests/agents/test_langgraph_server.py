@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -174,6 +174,21 @@ def test_attack_the_notes_of_another_subject(served: Served, ana: IssuedSession,
     assert theirs.store.search_items([])["items"] == []
     theirs.store.delete_item(namespace, "key")
     assert [item["value"] for item in mine.store.search_items(["secret"])["items"]] == [{"text": "hush"}]
+
+
+def test_attack_a_client_that_says_who_its_user_is(
+    served: Served, ana: IssuedSession, bob: IssuedSession
+) -> None:
+    """In the config or the context of a run: what the server keeps there is whom we let in."""
+    client = served.client(ana)
+    user = {"identity": bob.id, "permissions": ["*"], "session": bob.as_context().to_dict()}
+    forged = {"langgraph_auth_user": user, "langgraph_auth_permissions": ["*"]}
+    thread = client.threads.create()["thread_id"]
+    ways: list[dict[str, Any]] = [{"config": {"configurable": forged}}, {"context": forged}]
+    for way in ways:
+        kept = client.runs.wait(thread, "echo", input={}, **way)
+        assert ana.id in str(kept)
+        assert bob.id not in str(kept)
 
 
 def test_after_a_revoke_the_next_request_is_a_401(served: Served, ana: IssuedSession) -> None:

@@ -82,9 +82,20 @@ def seen_inside(docs: Docs, session: IssuedSession) -> str:
     return text.partition("Bearer ")[2].partition("'")[0]
 
 
-def test_attack_119_anothers_transport_session_is_not_found(world: World) -> None:
-    docs = world.docs()
-    mine, other = (world.manager.create(agent, scopes="docs:*") for agent in ("planner", "other"))
+OTHERS: list[dict[str, str]] = [
+    {"agent_id": "other"},
+    {"workspace_id": "acme"},
+    {"subject": "user:bob"},
+    {"workspace_id": "default/team", "agent_id": "planner"},
+]
+
+
+@pytest.mark.parametrize("differs", OTHERS)
+def test_attack_119_anothers_transport_session_is_not_found(world: World, differs: dict[str, str]) -> None:
+    """Nor that of an agent who has the same name in another workspace."""
+    docs, named = world.docs(), {"agent_id": "team/planner", "subject": "user:ana"}
+    whose: list[dict[str, Any]] = [named, {**named, **differs}]
+    mine, other = (world.manager.create(each.pop("agent_id"), scopes="docs:*", **each) for each in whose)
     handle = post(docs, "initialize", INITIALIZE, headers=mine.headers()).headers["mcp-session-id"]
     asked = post(docs, "tools/call", WRITE, headers=other.headers() | {"mcp-session-id": handle})
     assert asked.status_code == 404
@@ -152,8 +163,8 @@ def test_by_itself_the_verifier_denies_with_401_and_a_store_that_fails_with_500(
                 raise StoreBusy("locked")
             return world.manager.validate(given, **more)
 
-        def recheck(self, context: Any, /) -> None:
-            world.manager.recheck(context)
+        def recheck(self, context: Any, /, **asked: Any) -> None:
+            world.manager.recheck(context, **asked)
 
     locked = Locked()
     server = docs_server(ClawguardTokenVerifier(locked, resource=RESOURCE), "stateless")
@@ -172,7 +183,7 @@ def test_what_the_verifier_tells_the_sdk_is_what_the_row_says(world: World) -> N
     tokens = ClawguardTokenVerifier(world.manager, resource=RESOURCE, scopes="docs:read mail:send")
     told = asyncio.run(tokens.verify_token(child.token))
     assert told is not None
-    assert (told.token, told.client_id, told.subject) == (child.id, "writer", "user:ana")
+    assert (told.token, told.client_id, told.subject) == (child.id, "default/writer", "user:ana")
     assert told.scopes == ["docs:*", "docs:read"]
     assert told.resource == RESOURCE
     assert told.expires_at == int(child.expires_at.timestamp())

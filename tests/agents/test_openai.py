@@ -7,7 +7,6 @@ import copy
 import json
 import logging
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +26,9 @@ from clawguard import (
 )
 from clawguard.models import IssuedSession
 from tests.clocks import FakeClock
+from tests.held import hold_reads
 from tests.openers import open_manager
+from tests.schemas import schema
 
 pytest.importorskip("agents", reason="needs the extra openai-agents")
 
@@ -72,12 +73,6 @@ def send_deeper() -> str:
 
 
 TOOLS = [read, send, send_deeper]
-
-
-@pytest.fixture
-def manager() -> Iterator[SessionManager]:
-    with open_manager() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -312,6 +307,20 @@ def test_a_guardrail_before_an_approval_is_asked_as_well(
     ]
 
 
+def test_while_a_server_reads_the_loop_turns_on() -> None:
+    with schema() as url, open_manager(url) as manager:
+        sessions = AgentSessions(manager, {"reader": manager.create("reader", scopes="docs:read")})
+
+        async def host() -> list[str]:
+            letting_go = await hold_reads(url)
+            reader = agent("reader", Scripted([call("read")], [says("done")]))
+            got = answers(await Runner.run(reader, "go", context=sessions))
+            await letting_go
+            return got
+
+        assert asyncio.run(host()) == ["read by reader with docs:read"]
+
+
 def test_a_store_that_fails_fails_the_run(manager: SessionManager, coordinator: IssuedSession) -> None:
     model = Scripted([call("read")], before=lambda _: manager.close())
     with pytest.raises(UserError) as failure:
@@ -367,7 +376,7 @@ def test_no_credential_reaches_the_model_a_log_or_a_stored_run(
         repr(sessions),
         str(result),
     ]
-    tokens = [coordinator.token, sessions._delegated["specialist"].token]
+    tokens = [coordinator.token, str(sessions._find("specialist", None))]
     for text in everything:
         for token in tokens:
             assert not any(part in text for part in token.split("."))

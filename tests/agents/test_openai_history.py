@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +19,6 @@ from clawguard import (
     SessionNotFound,
 )
 from clawguard.models import IssuedSession
-from tests.openers import open_manager
 
 pytest.importorskip("agents", reason="needs the extra openai-agents")
 
@@ -45,12 +44,6 @@ ITEMS: list[Any] = [
         "type": "message",
     },
 ]
-
-
-@pytest.fixture
-def manager() -> Iterator[SessionManager]:
-    with open_manager() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from clawguard import (
     AsyncSessionManager,
+    ConfigError,
     InvalidArgument,
     NoSession,
     SessionManager,
@@ -25,14 +26,16 @@ from clawguard import (
 )
 from clawguard.models import IssuedSession
 from tests.clocks import FakeClock
+from tests.held import hold_reads
 from tests.openers import open_manager
+from tests.schemas import schema
 
 pytest.importorskip("pydantic_ai", reason="needs the extra pydantic-ai")
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pydantic_ai import Agent, models
+from pydantic_ai import Agent, TextOutput, ToolOutput, UnexpectedModelBehavior, models
 from pydantic_ai.capabilities import Instrumentation
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -112,12 +115,6 @@ def agent(verifier: Any, model: Any) -> Agent[Deps, str]:
         return f"open to {current_session().agent_id}"
 
     return made
-
-
-@pytest.fixture
-def manager() -> Iterator[SessionManager]:
-    with open_manager() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -272,6 +269,20 @@ def test_parallel_calls_and_runs_never_mix(manager: SessionManager) -> None:
         assert got == [("read", f"read by agent-{number}"), ("open", f"open to agent-{number}")]
 
 
+@pytest.mark.parametrize("given", [lambda s: s.token, lambda s: s.as_context()])
+def test_while_a_server_reads_the_loop_turns_on(given: Any) -> None:
+    with schema() as url, open_manager(url) as manager:
+        reader = given(manager.create("reader", scopes="docs:read"))
+
+        async def host() -> list[tuple[str, str]]:
+            letting_go = await hold_reads(url)
+            got = answers(await agent(manager, Scripted(["read"]).model).run("go", deps=Deps(reader)))
+            await letting_go
+            return got
+
+        assert asyncio.run(host()) == [("read", "read by reader")]
+
+
 def test_a_store_that_fails_fails_the_run(manager: SessionManager, reader: IssuedSession) -> None:
     with pytest.raises(StoreUnavailable):
         run(manager, Scripted(["read"], before=lambda _: manager.close()), reader.token)
@@ -286,6 +297,81 @@ def test_a_denial_is_in_the_log(manager: SessionManager, reader: IssuedSession) 
     manager._parts.recorder.flush()
     denied = manager.events.read(types="guard.denied")
     assert [(each.agent_id, each.reason) for each in denied] == [("reader", "insufficient_scope")]
+
+
+def send_report(title: str) -> str:
+    """Send what the model has written, which ends the run."""
+    return f"{title} sent by {current_session().agent_id}"
+
+
+def send_deeper(title: str) -> str:
+    """Send it below, where more is asked for."""
+    return needs_more()
+
+
+def plain_report(title: str) -> str:
+    """Say whose it is."""
+    return title
+
+
+REPORTS: dict[str, Any] = {
+    "a function": (send_report, "final_result"),
+    "a named one": (ToolOutput(send_report, name="report"), "report"),
+    "of a union": ([ToolOutput(send_report, name="report"), ToolOutput(plain_report, name="x")], "report"),
+    "of a text": (TextOutput(send_report), "send_report"),
+}
+
+
+def reporting(
+    manager: SessionManager, output: Any, tools: dict[str, str], turns: list[Any]
+) -> Agent[Deps, Any]:
+    """Make an agent whose model gives its output by a tool's call, or as the text that it was told to."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        turns.append(messages[-1])
+        if any(tool.name == "report" for tool in info.output_tools):
+            return ModelResponse([ToolCallPart("report", {"title": "news"})])
+        if info.output_tools:
+            return ModelResponse([ToolCallPart(info.output_tools[0].name, {"title": "news"})])
+        return ModelResponse([TextPart("news")])
+
+    capability = SessionCapability[Deps](manager, session_of=lambda deps: deps.session, tools=tools)
+    return Agent(FunctionModel(answer), output_type=output, deps_type=Deps, capabilities=[capability])
+
+
+@pytest.mark.parametrize("way", REPORTS)
+def test_an_output_function_is_checked_as_a_tool_is(manager: SessionManager, way: str) -> None:
+    output, name = REPORTS[way]
+    turns: list[Any] = []
+    agent = reporting(manager, output, {name: "mail:send"}, turns)
+    sender = manager.create("sender", scopes="mail:send", max_uses=1)
+    assert asyncio.run(agent.run("go", deps=Deps(sender))).output == "news sent by sender"
+    with pytest.raises(NoSession):
+        current_session()
+    for session in (manager.create("reader", scopes="docs:read"), sender, None):
+        turns.clear()
+        with pytest.raises(UnexpectedModelBehavior):
+            asyncio.run(agent.run("go", deps=Deps(session)))
+        assert "refused: " in str(turns[-1])
+
+
+@pytest.mark.parametrize("way", REPORTS)
+def test_attack_an_output_function_that_nobody_named(manager: SessionManager, way: str) -> None:
+    """It fails the run, with a word how to mend it, whatever the session holds."""
+    agent = reporting(manager, REPORTS[way][0], {"read": ""}, [])
+    with pytest.raises(ConfigError, match="no scopes are named for the output function") as failure:
+        asyncio.run(agent.run("go", deps=Deps(manager.create("sender", scopes="*"))))
+    assert "tools" in str(failure.value.hint)
+
+
+def test_what_is_refused_below_an_output_function_is_the_answer_to_the_model(
+    manager: SessionManager, reader: IssuedSession
+) -> None:
+    turns: list[Any] = []
+    agent = reporting(manager, send_deeper, {"final_result": ""}, turns)
+    with pytest.raises(UnexpectedModelBehavior):
+        asyncio.run(agent.run("go", deps=Deps(reader)))
+    assert "refused: this agent lacks the scope mail:send" in str(turns[-1])
 
 
 @pytest.mark.parametrize("tools", [{"": "docs:read"}, {"read": "Not A Scope"}, {7: "docs:read"}])

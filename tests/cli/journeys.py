@@ -23,7 +23,7 @@ MASKS = (
     (re.compile(r"(?<![\w-])[\w-]{43}(?![\w-])"), "KEY"),
     (re.compile(r"\b\d+ (?:MiB|bytes)"), "SIZE"),
     (re.compile(r"(?:[\d,]+\.\d+|\d[\d,]*) +(?:us|a second)"), "SPEED"),
-    (re.compile(r"\b\d+\.\d+\b"), "NUMBER"),
+    (re.compile(r"\b\d+(?:\.\d+)+\b"), "NUMBER"),
     (re.compile(r" {2,}"), "  "),
 )
 

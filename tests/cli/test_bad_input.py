@@ -38,7 +38,7 @@ NEEDED = {
     "events archive": ["--before", "1d", "--to", "a.ndjson"], "events replay": ["x"], "events forget": ["x"],
     "history tail": ["x"], "history search": ["x"], "history wrap-up": ["x"], "history export": ["x", "f"],
     "history import": ["x", "f"], "history delete": ["x"], "history cleanup": ["--idle-for", "1d"],
-    "db backup": ["b.db"], "db restore": ["b.db"],
+    "db backup": ["b.db"], "db restore": ["b.db"], "db copy": ["b.db", "c.db"],
 }  # fmt: skip
 
 

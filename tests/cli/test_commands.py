@@ -56,6 +56,7 @@ SAID = {
     "db backup": "copy.db",
     "db restore": "before.db --yes",
     "db check": "",
+    "db copy": ".clawguard/clawguard.db moved.db --dry-run",
 }
 NOT_HERE = {"serve", "demo"}  # one serves until it is stopped; the other has tests of its own
 
@@ -213,10 +214,6 @@ def test_nothing_but_init_makes_a_database(empty: Cli) -> None:
     assert empty.json("init")["founded"] is True
     again = empty.json("init")
     assert (again["founded"], again["config"]) == (False, None)
-
-
-def test_a_servers_url_is_told_from_a_databases(empty: Cli) -> None:
-    assert "a server's" in empty("--url", "https://host.example", "list", code=6).err
 
 
 def test_serving_says_what_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

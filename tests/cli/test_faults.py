@@ -35,6 +35,7 @@ def test_every_code_has_a_meaning_and_each_is_another() -> None:
         (errors.EventsArchived(7), Exit.USAGE),
         (errors.ConfigError("x"), Exit.CONFIG),
         (errors.StoreUpgraded("x"), Exit.CONFIG),
+        (errors.StoreMoved("x"), Exit.CONFIG),
         (errors.StoreUnavailable("x"), Exit.UNAVAILABLE),
         (errors.StoreBusy("x"), Exit.UNAVAILABLE),
         (errors.ClockError("x"), Exit.UNAVAILABLE),
@@ -106,7 +107,7 @@ def test_what_should_not_happen_is_told_by_its_place_alone(cli: Cli, monkeypatch
     def fail(*_: object) -> None:
         raise RuntimeError(f"holds {TOKEN}")
 
-    monkeypatch.setattr(host, "database", fail)
+    monkeypatch.setattr(host, "file_or_server", fail)
     err = cli("list", code=1).err
     assert re.match(r"clawguard: RuntimeError at test_faults\.py:\d+\n", err)
     assert TOKEN not in err

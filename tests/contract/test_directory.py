@@ -8,6 +8,7 @@ from unittest.mock import patch
 import pytest
 
 from clawguard import InvalidArgument, Session, SessionManager
+from clawguard.sessions.pages import cursor_of, digest_of
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -126,6 +127,20 @@ def test_a_cursor_of_other_filters_or_altered_is_an_error(manager: SessionManage
         altered = cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :]
         with pytest.raises(InvalidArgument, match="cursor"):
             manager.sessions.page(limit=1, cursor=altered)
+
+
+@pytest.mark.parametrize("position", ["", "\0", "a\0", "a b", "a\n", "a" * 256])
+def test_a_cursor_that_was_made_up_is_refused(manager: SessionManager, position: str) -> None:
+    cursor = cursor_of(position, digest_of({"workspace_id": "default"}, None))
+    with pytest.raises(InvalidArgument, match="cursor"):
+        manager.sessions.page(cursor=cursor)
+
+
+def test_a_cursor_may_stand_on_any_id(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x")
+    for position, found in (("x", [made.id]), ("!", [])):
+        page = manager.sessions.page(cursor=cursor_of(position, digest_of({"workspace_id": "default"}, None)))
+        assert ids(page.items) == found
 
 
 def test_the_cursor_of_a_purged_row_goes_on(manager: SessionManager, clock: FakeClock) -> None:

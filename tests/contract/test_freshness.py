@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_what_is_heard_of_late_does_not_hide_what_came_after_it(pair: Pair) -> N
     pair.here.revoke(session)
     feed = pair.here._parts.feed
     assert feed is not None
-    feed._note([(1, session.id)])  # by a thread that was slow to tell
+    feed._note([session.id])  # by a thread that was slow to tell
     assert not pair.accepts(session.token)
 
 
@@ -238,6 +239,9 @@ def test_more_changes_than_are_remembered_vouch_for_nothing(
 
 def test_a_log_that_is_shorter_than_it_was_gives_no_lease(pair: Pair, database: str) -> None:
     session = pair.known()
+    pair.elsewhere.events.link()
+    pair.look()
+    pair.here.validate(session.token)
     with raw(database) as inside:
         inside.execute("UPDATE sessions SET ended_at = 1, cause = 'revoked', version = version + 1")
         inside.execute("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)")
@@ -245,6 +249,32 @@ def test_a_log_that_is_shorter_than_it_was_gives_no_lease(pair: Pair, database: 
         pair.look()
     pair.clock.advance(BOUND)
     assert not pair.accepts(session.token)
+
+
+def test_a_log_of_another_server_is_heard_of_anew(postgres: str, clock: FakeClock) -> None:
+    """A standby that took over may lack what the primary had: its numbers then stand for other events."""
+    with open_manager(postgres, clock=clock) as elsewhere:
+        session, other = elsewhere.create("planner", scopes="x"), elsewhere.create("other", scopes="x")
+        assert elsewhere.events.last()[0] == 2
+        with open_manager(postgres, clock=clock, max_staleness=BOUND) as here:
+            here._following.stop()  # type: ignore[union-attr]
+            feed, store = here._parts.feed, here._parts.store
+            assert feed is not None
+            feed.follow()
+            here.validate(session.token)
+            with raw(postgres) as inside:
+                inside.execute("DELETE FROM sessions WHERE id = ?", (other.id,))
+                inside.execute("DELETE FROM events WHERE seq = 2")
+            elsewhere.revoke(session)  # its end gets the number that was heard of already
+            assert elsewhere.events.last()[0] == 2
+            feed.follow()
+            assert here.validate(session.token), "memory did not answer: this shows nothing"
+            store._follower.drop_idle()  # type: ignore[attr-defined]
+            feed.follow()
+            with pytest.raises(SessionEnded):
+                here.validate(session.token)
+            assert here.freshness is not None
+            assert here.freshness.position == 2
 
 
 def test_a_read_that_took_long_gives_a_short_lease(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +326,27 @@ def test_a_forked_child_begins_without_a_lease(pair: Pair) -> None:
         freshness = pair.here.freshness
         os._exit(1 if freshness is None or freshness.lease or pair.accepts(session.token) else 0)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_a_child_inherits_is_not_vouched_for_by_what_it_hears(postgres: str) -> None:
+    pair = Pair(postgres)
+    store = pair.here._parts.store
+    session = pair.known()
+    for _ in range(3):  # numbers of other logs are behind it
+        store._follower.drop_idle()  # type: ignore[attr-defined]
+        pair.look()
+    pair.here.validate(session.token)
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            pair.here._following.stop()  # type: ignore[union-attr]
+            pair.look()
+            pair.elsewhere.revoke(session)
+            pair.look()
+            os._exit(1 if pair.accepts(session.token) else 0)
+        os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    pair.close()
 
 
 def test_the_log_is_followed_without_being_asked_to(database: str) -> None:

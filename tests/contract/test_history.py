@@ -518,7 +518,7 @@ def test_a_purge_removes_so_many_entries_at_once_and_no_more(
 # bad input
 
 
-@pytest.mark.parametrize("position", ["", "a b", "1", "1 ", "-1 x", "1" * 30 + " x", "١ x"])
+@pytest.mark.parametrize("position", ["", "a b", "1", "1 ", "-1 x", "1" * 30 + " x", "١ x", "1 \0", "1 x\n"])
 def test_a_cursor_that_was_made_up_is_refused(manager: SessionManager, position: str) -> None:
     digest = digest_of("history", {"workspace_id": "default"})
     with pytest.raises(InvalidArgument, match="cursor"):

@@ -96,7 +96,7 @@ def test_an_iterable_that_can_be_read_once_is_read_once(manager: SessionManager)
             use.__enter__()
 
 
-@pytest.mark.parametrize("text", [str(uuid.uuid4()), "Bearer a.b.c", "a.b.c"])
+@pytest.mark.parametrize("text", ["0192f0c1-2d6a-7c3e-8b1a-5e9d4c7f0a21", "Bearer a.b.c", "a.b.c"])
 def test_what_is_no_token_is_told_what_one_is(manager: SessionManager, text: str) -> None:
     with pytest.raises(InvalidToken, match=r"IssuedSession\.token"):
         manager.validate(text)

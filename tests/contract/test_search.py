@@ -133,6 +133,45 @@ def test_any_of_the_words_will_do_and_more_of_them_come_first(
     assert len(manager.history.search("apples pears", limit=2)) == 2
 
 
+def test_attack_what_others_say_does_not_move_what_is_found(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    """Else a tenant learns, word by word, what another one's conversations hold: by order and by rank."""
+    mine, theirs = (manager.create("planner", scopes="x", workspace_id=name) for name in ("mine", "theirs"))
+    for text in (
+        "alpha",
+        "beta " * 9 + "a long one",
+        "alpha gamma " * 3,
+        "beta gamma",
+        "alpha beta",
+        "delta",
+    ):
+        clock.advance(1)
+        say(manager, mine, text)
+
+    def found_here() -> list[tuple[str, int, float]]:
+        return [
+            (words, hit.seq, hit.rank)
+            for words in ("alpha beta", "alpha gamma", "beta delta", "alpha", "a* b* g*")
+            for hit in manager.history.search(words, workspace_id="mine")
+        ]
+
+    before = found_here()
+    for word in ("alpha", "beta", "gamma", "alpha beta", "delta " * 50):
+        say(manager, theirs, *[f"{word} {number}" for number in range(12)])
+        assert found_here() == before, word
+
+
+def test_a_search_for_more_words_than_are_weighed_finds_all_of_them(
+    manager: SessionManager, session: Session
+) -> None:
+    words = [f"word{number}x" for number in range(60)]
+    say(manager, session, *words, " ".join(words[:3]))
+    hits = manager.history.search(" ".join(words), limit=1_000)
+    assert {hit.seq for hit in hits} == set(range(1, 62))
+    assert hits[0].seq == 61
+
+
 def test_a_hit_says_where_it_is(manager: SessionManager, clock: FakeClock) -> None:
     made = manager.create("planner", scopes="x", agent_alias="P", channel_id="telegram")
     say(manager, made, "the needle in the hay")

@@ -6,6 +6,7 @@ import ctypes
 import json
 import multiprocessing
 import os
+import posix
 import random
 import signal
 import sqlite3
@@ -15,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from clawguard import SessionManager, StoreBusy
 from clawguard.store.sqlite import SQLiteStore
 from clawguard.store.writer_queue import WriterQueue
+from tests.faults.figures import NOTES
 
 CONTEXT = multiprocessing.get_context("fork")
 PATIENCE = 60.0
@@ -42,7 +44,8 @@ def is_full(request: pytest.FixtureRequest) -> bool:
 
 
 def report(guarantee: str, **figures: object) -> None:
-    """Print an experiment's figures in one line."""
+    """Print an experiment's figures in one line, and note them for the page of guarantees."""
+    NOTES.tell(guarantee, figures)
     told = (f"{name.replace('_', ' ')} {value}" for name, value in figures.items())
     print(f"\n{guarantee}: {', '.join(told)}")
 
@@ -93,11 +96,17 @@ class Worker:
         os.kill(self.pid, signal.SIGCONT)
 
 
-def _run(results: Connection, work: Work, args: tuple[Any, ...]) -> None:
+def _run(results: Connection, work: Work, args: tuple[Any, ...]) -> NoReturn:
     try:
         results.send((True, work(*args)))
     except BaseException:
         results.send((False, traceback.format_exc()))
+    leave(0)
+
+
+def leave(status: int) -> NoReturn:
+    """End a child past what measures coverage: to write that down takes longer than most experiments."""
+    posix._exit(status)
 
 
 @contextmanager
@@ -165,6 +174,12 @@ class Board:
         self._tokens[start : start + len(text) + 1] = list(text + b"\0")
         self._states[place] = self.LIVE
         self._high.value = max(self._high.value, place)
+
+    def clear(self) -> None:
+        """Know nothing again; nobody else may be at it meanwhile."""
+        for place in range(int(self._high.value) + 1):
+            self._states[place] = self.UNKNOWN
+        self._high.value = 0
 
     def bury(self, place: int) -> None:
         """Note that the call which ended the token has returned."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from clawguard import SessionManager
+from clawguard.store.condition import may_lose_checkpoints, sqlite_version
 from clawguard.store.connections import connect
-from tests.faults.lab import assert_whole, founded, report, sizes, store_of, together, writer_queue_of
+from tests.faults.lab import assert_whole, founded, report, rows, sizes, store_of, together, writer_queue_of
 
 EVERY = 256
 
@@ -65,6 +70,58 @@ def test_the_log_beside_the_database_stays_small(tmp_path: Path, commits: int) -
     assert counted <= EVERY * 2
     assert largest <= 24 * 1024 * 1024
     assert assert_whole(path) == commits
+
+
+def log_after(path: Path, commits: int) -> int:
+    """Return how large the log beside a database is after so many commits of one process, in bytes."""
+    with SessionManager.open(path, sweep_every=None) as manager:
+        for _ in range(commits):
+            manager.create("agent", scopes="a")
+        return path.with_name(path.name + "-wal").stat().st_size
+
+
+@pytest.mark.control
+def test_a_log_that_nobody_checkpoints_is_caught(tmp_path: Path) -> None:
+    with checkpoints_every(50):
+        kept = log_after(tmp_path / "one" / "clawguard.db", 200)
+    with checkpoints_every(10**9):
+        left = log_after(tmp_path / "other" / "clawguard.db", 200)
+    report("checkpoints, control: none", log_kib=left // 1_024, with_checkpoints_kib=kept // 1_024)
+    assert left > kept * 2
+
+
+@contextmanager
+def checkpoints_every(commits: int) -> Iterator[None]:
+    """Have a checkpoint after so many commits."""
+    with (
+        patch("clawguard.store.transaction.CHECKPOINT_EVERY", commits),
+        patch("clawguard.store.sqlite.CHECKPOINT_EVERY", commits),
+    ):
+        yield
+
+
+@pytest.mark.parametrize("seconds", sizes(1, 30))
+def test_checkpoints_at_every_other_commit_lose_none_of_them(tmp_path: Path, seconds: int) -> None:
+    """SQLite before 3.51.3 may lose commits when two connections checkpoint at one instant."""
+    path = founded(tmp_path / "db" / "clawguard.db")
+
+    def write(number: int) -> list[str]:
+        acknowledged, over = [], time.monotonic() + seconds
+        with SessionManager.open(path, sweep_every=None) as manager:
+            while time.monotonic() < over:
+                acknowledged.append(manager.create("agent", scopes="a").id)
+                manager.revoke(acknowledged[-1])
+        return acknowledged
+
+    with checkpoints_every(2):
+        acknowledged = {each for told in together(4, write, timeout=seconds + 60) for each in told}
+    kept = {each for (each,) in rows(path, "SELECT id FROM sessions WHERE cause = 'revoked'")}
+    report(
+        "WAL-reset", sqlite=sqlite_version(), may_lose_commits_by_itself=may_lose_checkpoints(), processes=4,
+        acknowledged=len(acknowledged) * 2, lost=len(acknowledged - kept),
+    )  # fmt: skip
+    assert acknowledged == kept
+    assert_whole(path)
 
 
 def test_a_reader_in_the_way_costs_no_call_and_the_log_shrinks_once_it_is_gone(tmp_path: Path) -> None:

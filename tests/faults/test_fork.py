@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.faults.lab import (
     acknowledged,
     assert_whole,
     crew,
+    leave,
     report,
     rows,
     sizes,
@@ -42,7 +44,7 @@ def in_child(work: Callable[[], object]) -> int:
             work()
             status = 0
         finally:
-            os._exit(status)
+            leave(status)
     return pid
 
 
@@ -358,6 +360,36 @@ def test_a_fork_beside_threads_that_validate_without_end_returns(tmp_path: Path,
         for thread in (*busy, forking):
             thread.join()
         assert not hung
+
+
+def write_after_the_parent_has_closed(path: Path, acks_path: Path) -> None:
+    """Fork with a connection that the child inherits, close it in the parent, and write in the child."""
+    acks, closed = Acks(acks_path), CONTEXT.Event()
+    with patch("clawguard.store.sqlite.call_around_fork", lambda store: None):
+        manager = SessionManager.open(path, sweep_every=None)
+    acks.add(manager.create("parent", scopes="a").id)
+
+    def child() -> None:
+        assert closed.wait(PATIENCE)
+        for number in range(5):
+            acks.add(manager.create(f"child-{number}", scopes="a").id)
+
+    pid = in_child(child)
+    manager.close()
+    closed.set()
+    ended_well(pid)
+
+
+@pytest.mark.control
+def test_an_inherited_connection_is_caught(tmp_path: Path) -> None:
+    path, acks = tmp_path / "db" / "clawguard.db", tmp_path / "acks"
+    with crew() as start:
+        start(write_after_the_parent_has_closed, path, acks).result()
+    said = {each for (each,) in acknowledged(acks)}
+    lost = said - {each for (each,) in rows(path, "SELECT id FROM sessions")}
+    report("fork, control: the connection is inherited", acknowledged=len(said), lost=len(lost))
+    assert len(said) == 6
+    assert lost
 
 
 def fork_while_closing(path: Path, rounds: int) -> int:

@@ -40,9 +40,9 @@ def load(path: Path, acks_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kills", sizes(8, 200))
-def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path, kills: int) -> None:
+def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path, kills: int, seed: int) -> None:
     path = founded(tmp_path / "db" / "clawguard.db")
-    chance = random.Random(kills)
+    chance = random.Random(seed)
     totals = dict.fromkeys(("created", "refreshed", "revoked"), 0)
     lost, events = 0, 0
     for turn in range(kills // 2):
@@ -62,6 +62,33 @@ def test_nothing_acknowledged_is_lost_to_a_kill(tmp_path: Path, kills: int) -> N
     report("G-DURABLE, G-AUDIT", kills=kills // 2 * 2, **totals, lost=lost, events=events)
     assert lost == 0
     assert min(totals.values()) > 0
+
+
+def boasts(path: Path, acks_path: Path) -> None:
+    """Revoke without end, and acknowledge each before it is done."""
+    acks = Acks(acks_path)
+    with SessionManager.open(path, sweep_every=None) as manager:
+        while True:
+            victim = manager.create("agent", scopes="a")
+            acks.add("revoked", victim.id, victim.token)
+            time.sleep(0.005)
+            manager.revoke(victim)
+
+
+@pytest.mark.control
+def test_an_acknowledgement_before_the_commit_is_caught(tmp_path: Path, seed: int) -> None:
+    path, chance = founded(tmp_path / "db" / "clawguard.db"), random.Random(seed)
+    for kills in range(1, 60):
+        acks = tmp_path / f"acks-{kills}"
+        with crew() as start:
+            worker = start(boasts, path, acks)
+            wait_for(acks)
+            time.sleep(chance.uniform(0, 0.01))
+            worker.kill()
+        if count_lost(path, acknowledged(acks)):
+            report("G-DURABLE, control: acknowledged before the commit", caught_at_kill=kills)
+            return
+    pytest.fail("nothing was lost")
 
 
 def wait_for(*files: Path) -> None:

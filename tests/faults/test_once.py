@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from clawguard import SessionEnded, SessionManager
+from clawguard.store.transaction import SQLiteTransaction
 from tests.faults.lab import SharedClock, assert_whole, report, rows, sizes, together
 
 PROCESSES = 4
@@ -56,3 +59,30 @@ def test_sessions_due_at_one_instant_end_once_each(tmp_path: Path, count: int) -
     assert totals["refused"] + totals["met_ended"] == PROCESSES * count
     assert totals["swept"] > 0
     assert_whole(path)
+
+
+def sweep_by_reading_first(self: SQLiteTransaction, name: str, /, *args: Any, **params: Any) -> Any:
+    """Take what was due a moment ago for due, whether or not somebody has ended it since."""
+    if name != "session.claim_due":
+        return _run(self, name, *args, **params)
+    found = _run(self, name, *args, **params)
+    again = {"now": params["now"], "limit": len(found)}
+    self._connection.execute("UPDATE sessions SET ended_at = NULL, cause = NULL WHERE cause = 'ttl'")
+    return found + _run(self, name, *args, **{**params, **again})
+
+
+_run = SQLiteTransaction.run
+
+
+@pytest.mark.control
+def test_a_sweep_that_ends_what_has_ended_is_caught(tmp_path: Path) -> None:
+    path, clock = tmp_path / "db" / "clawguard.db", SharedClock()
+    with SessionManager.open(path, sweep_every=None, clock=clock) as manager:
+        for _ in range(20):
+            manager.create("agent", scopes="a", ttl=3_600)
+        clock.advance(3_601)
+        with patch.object(SQLiteTransaction, "run", sweep_by_reading_first):
+            manager.prune_expired()
+    with pytest.raises(AssertionError, match="states and events differ"):
+        assert_whole(path)
+    report("G-ONCE, control: ended again", caught=True)

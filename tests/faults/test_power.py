@@ -102,9 +102,9 @@ def cut(run: Run, target: Path, *, after: set[int], chance: random.Random) -> It
 
 
 def test_a_power_cut_takes_nothing_back_that_was_told(
-    run: Run, tmp_path: Path, request: pytest.FixtureRequest
+    run: Run, tmp_path: Path, request: pytest.FixtureRequest, seed: int
 ) -> None:
-    images, told, count, chance = 0, 0, 500 if is_full(request) else 25, random.Random(1)
+    images, told, count, chance = 0, 0, 500 if is_full(request) else 25, random.Random(seed)
     moments = some(run, chance, count) | near(run, chance, count)
     for path, said in cut(run, tmp_path, after=moments, chance=chance):
         check(path, said)
@@ -147,6 +147,7 @@ def hasty(run: Run) -> list[Step]:
     return [step for place, step in enumerate(run.steps) if place not in dropped]
 
 
+@pytest.mark.control
 @pytest.mark.parametrize("disorder", [lying, late, hasty])
 def test_the_experiment_sees_a_sync_that_is_missing_or_late(
     disorder: Callable[[Run], list[Step]], run: Run, tmp_path: Path
@@ -155,7 +156,7 @@ def test_the_experiment_sees_a_sync_that_is_missing_or_late(
     images = cut(astray, tmp_path, after=near(astray, chance, 300), chance=chance)
     first = next((number for number, (path, said) in enumerate(images, 1) if not holds(path, said)), None)
     assert first is not None
-    report(f"power loss, {disorder.__name__}", seen_at_image=first)
+    report(f"power loss, control: syncs {disorder.__name__}", seen_at_image=first)
 
 
 def holds(path: Path, said: Said) -> bool:

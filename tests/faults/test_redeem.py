@@ -87,6 +87,7 @@ def test_two_racing_redeems_have_one_successor_and_its_replay_ends_the_family(
     assert_whole(path)
 
 
+@pytest.mark.control
 def test_the_race_finds_a_rotation_by_read_then_write(tmp_path: Path) -> None:
     """The control: without the compare-and-set, two racing redeems end up with two successors."""
     path = founded(tmp_path / "db" / "clawguard.db")
@@ -103,6 +104,8 @@ def test_the_race_finds_a_rotation_by_read_then_write(tmp_path: Path) -> None:
 
     with patch.object(SQLiteTransaction, "run", blind):
         _, brought = race(path, processes=4, rounds=15)
+    forked = sum(len(each) > 1 for each in brought)
+    report("redeem, control: read, then write", rounds=len(brought), with_two_successors=forked)
     assert any(len(each) > 1 for each in brought)
 
 

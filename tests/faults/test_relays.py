@@ -208,6 +208,7 @@ class Listener:
             time.sleep(0.01)
 
 
+@pytest.mark.control
 def test_the_same_load_without_a_cursor_loses_events(tmp_path: Path) -> None:
     """The control: the experiment can see a loss."""
     path, chance = founded(tmp_path / "db" / "clawguard.db"), random.Random(1)
@@ -224,7 +225,7 @@ def test_the_same_load_without_a_cursor_loses_events(tmp_path: Path) -> None:
         begun, ended = listener.heard[0], listener.heard[-1]
         expected = [event.seq for event in all_events(verifier) if begun <= event.seq <= ended]
     lost = set(expected) - set(listener.heard)
-    report("without a cursor", kills=3, events=len(expected), lost=len(lost))
+    report("G-EVENTS, control: without a cursor", kills=3, events=len(expected), lost=len(lost))
     assert lost
 
 
@@ -245,5 +246,6 @@ def test_how_many_events_a_second_a_relay_carries(tmp_path: Path, name: str, cou
         verifier.on("*", deliveries.take, durable="relay", after=0)
         wait_until(lambda: len(deliveries.times) >= count)
         seconds = deliveries.times[-1] - begun
-        assert broker.ids(server.port) == [event.id for event in all_events(verifier)]
+        carried = dict.fromkeys(broker.ids(server.port))  # one that is slow to answer is given an event again
+        assert list(carried) == [event.id for event in all_events(verifier)]
     report(f"through {name}", events=count, events_a_second=f"{count / seconds:,.0f}")

@@ -14,6 +14,7 @@ import pytest
 
 from clawguard import StoreBusy
 from clawguard.store.writer_queue import WriterQueue
+from tests.faults.lab import leave
 
 PATIENCE = 10.0
 
@@ -174,7 +175,7 @@ def test_a_forked_child_holds_nothing_of_its_parents(path: Path) -> None:
             os.write(theirs, b"x")
             time.sleep(1.0)
         finally:
-            os._exit(status)
+            leave(status)
     os.close(theirs)
     os.read(ours, 1)
     queue.release()
@@ -200,7 +201,7 @@ def test_a_fork_while_the_helper_waits_leaves_the_child_a_queue_that_works(path:
                 queue.release()
                 status = 0
             finally:
-                os._exit(status)
+                leave(status)
         time.sleep(0.05)
     assert os.waitpid(child, 0)[1] == 0
     wait_until_free(path)

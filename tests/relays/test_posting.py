@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clawguard import http_lines
 from clawguard.errors import ReceiverUnavailable
 from clawguard.relays import posting
 from clawguard.relays.endpoints import parse_endpoint
@@ -202,9 +203,9 @@ def test_of_a_large_answer_little_is_read(
     poster_to: Callable[..., Poster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    plain = posting._Reader.readinto
+    plain = http_lines._Reader.readinto
     monkeypatch.setattr(
-        posting._Reader, "readinto", lambda self, buffer: (read.append(n := plain(self, buffer)), n)[1]
+        http_lines._Reader, "readinto", lambda self, buffer: (read.append(n := plain(self, buffer)), n)[1]
     )
     heads = [b"Content-Length: 900000", b"Transfer-Encoding: chunked", b"Connection: close"]
 
@@ -345,7 +346,7 @@ def test_a_name_server_that_hangs_holds_nobody_beyond_the_deadline_and_gathers_n
         unavailable(poster, "within")
     assert len(calls) == 2
     go.set()
-    until(lambda: not [each for each in threading.enumerate() if each.name == "clawguard-relay-name"])
+    until(lambda: not [each for each in threading.enumerate() if each.name == "clawguard-name"])
     unavailable(poster_to("https://hooks.example.com/", ssl.create_default_context()), "Connection refused")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -156,6 +157,56 @@ def test_a_stream_ends_with_its_callers_session(manager: SessionManager, path: s
     with serving(create_app(manager, settings=Settings(heartbeat=0.1))) as port:
         text = asyncio.run(asyncio.wait_for(follow(port), PATIENCE))
     assert "session.expired" not in text  # not even its own end is told to it
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("is_quiet", [True, False])
+def test_attack_a_stream_ends_with_its_callers_scope(
+    manager: SessionManager, path: str, is_quiet: bool
+) -> None:
+    """Nothing is said to who may no longer hear it, and a stream that says nothing ends too."""
+    policy = {"roles": {"watcher": {"scopes": "clawguard:events:read"}}}
+    manager.reload_policy(policy)
+    host = manager.create("host", scopes="clawguard:events:read", role="watcher")
+
+    def take_away() -> None:
+        manager.reload_policy({"roles": {"watcher": {"scopes": "docs:*"}}})
+        if not is_quiet:
+            manager.create("unheard", scopes="docs:read")
+
+    async def follow(port: int) -> str:
+        text = ""
+        try:
+            async with stream(port, host, path) as lines:
+                await asyncio.to_thread(take_away)
+                async for line in lines:
+                    text += line
+        except httpx.RemoteProtocolError:  # broken off: it is not whole
+            return text
+        pytest.fail("the stream came to a proper end")
+
+    with serving(create_app(manager, settings=Settings(heartbeat=600))) as port:
+        text = asyncio.run(asyncio.wait_for(follow(port), PATIENCE))
+    assert "unheard" not in text
+    assert not manager.validate(host.token).scopes
+
+
+def test_a_stream_ends_and_says_that_it_lives_also_while_others_write(scene: Scene) -> None:
+    """What does not concern a stream is no event to it: `idle` and the heartbeat go by the clock."""
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(0.02):
+            scene.manager.create("theirs", scopes="docs:read", workspace_id="acme")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        text = scene.get(STREAMS[1], params={"idle": 1}).text
+    finally:
+        done.set()
+        writer.join()
+    assert text.strip() == ""
 
 
 def test_many_streams_hear_all_and_starve_nobody() -> None:

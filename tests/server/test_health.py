@@ -38,6 +38,7 @@ def test_the_metrics_are_for_those_who_may_read_them(scene: Scene) -> None:
     assert scene.get("/metrics", as_=scene.caller("docs:read")).status_code == 403
     text = scene.get("/metrics", as_=scene.caller("clawguard:metrics:read")).text
     assert "clawguard_live_sessions 3.0" in text
+    assert "clawguard_log_unlinked 0.0" in text
     assert 'clawguard_http_requests_total{method="GET",route="/metrics",status="401"} 1.0' in text
 
 

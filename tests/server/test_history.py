@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clawguard import IssuedSession
+from tests.openers import open_manager
 from tests.refusing import UNKNOWN
 from tests.server.scene import Scene
 
@@ -40,3 +41,12 @@ def test_who_may_read_sessions_may_not_read_what_was_said(scene: Scene) -> None:
     for path in (f"/v1/sessions/{session.id}/history", "/v1/history/search?q=invoice"):
         refused = scene.get(path, as_=reader)
         assert (refused.status_code, "invoice" in refused.text) == (403, False)
+
+
+def test_a_search_of_what_is_encrypted_says_that_there_is_none() -> None:
+    with open_manager(encrypt_history=True) as manager:
+        scene = Scene(manager)
+        session = talk(scene)
+        refused = scene.get("/v1/history/search", params={"q": "invoice"})
+        assert (refused.status_code, refused.json()["code"]) == (409, "search_unavailable")
+        assert scene.get(f"/v1/sessions/{session.id}/history").json()["count"] == 3

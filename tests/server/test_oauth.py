@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from clawguard import IssuedSession, SessionEnded
+from clawguard import IssuedSession, SessionEnded, SessionManager
 from clawguard.clock import SystemClock
 from clawguard.guard import ProofKey
 from clawguard.server import Settings
@@ -292,8 +292,9 @@ def test_each_caller_is_counted_by_itself_too(clock: FakeClock) -> None:
 def test_the_metadata_name_what_is_there(scene: Scene) -> None:
     server = scene.ask("GET", "/.well-known/oauth-authorization-server").json()
     resource = scene.ask("GET", "/.well-known/oauth-protected-resource").json()
-    assert server["issuer"] == scene.manager.issuer
-    assert (resource["resource"], resource["authorization_servers"]) == (BASE, [BASE])
+    assert (server["issuer"], server["token_issuer"]) == (BASE, scene.manager.issuer)
+    assert (resource["resource"], resource["authorization_servers"]) == (BASE, [server["issuer"]])
+    assert "jwks_uri" not in resource  # those would be keys of the resource's own (RFC 9728, 2)
     paths = scene.app.openapi()["paths"]
     for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):
         assert server[name].removeprefix(BASE) in paths
@@ -309,3 +310,30 @@ def test_a_401_names_the_metadata_where_the_origin_is_known() -> None:
         where = "https://auth.example.com/.well-known/oauth-protected-resource"
         assert f'resource_metadata="{where}"' in challenge
         assert scene.ask("GET", where).json()["resource"] == "https://auth.example.com"
+
+
+@pytest.mark.parametrize("founded", [None, "https://auth.example.com"])
+def test_the_metadata_are_of_the_url_that_they_are_found_at(founded: str | None) -> None:
+    """RFC 8414, 3.3: a client refuses what names another issuer than the one it asked."""
+    origin = "https://auth.example.com"
+    with SessionManager.open(":memory:", issuer=founded, sweep_every=None) as manager:
+        scene = Scene(manager, Settings(origin=origin))
+        told = scene.ask("GET", "/.well-known/oauth-authorization-server").json()
+        assert told["issuer"] == origin
+        claims = manager.inspect(scene.admin.token).claims or {}
+        assert told["token_issuer"] == claims["iss"]
+        assert (told["token_issuer"] == told["issuer"]) is (founded is not None)
+        assert all(told[name].startswith(origin) for name in told if name.endswith(("_endpoint", "_uri")))
+
+
+def test_the_metadata_name_the_methods_that_each_endpoint_takes(scene: Scene) -> None:
+    told = scene.ask("GET", "/.well-known/oauth-authorization-server").json()
+    methods = {
+        name: told[f"{name}_endpoint_auth_methods_supported"]
+        for name in ("token", "revocation", "introspection")
+    }
+    assert methods == {"token": ["none"], "revocation": ["none"], "introspection": ["Bearer", "DPoP"]}
+    session = scene.manager.create("planner", scopes="docs:read")
+    assert scene.form("/oauth/introspect", token=session.token).status_code == 401
+    assert exchange(scene, session).status_code == 200
+    assert scene.form("/oauth/revoke", token=session.token).status_code == 200

@@ -137,6 +137,8 @@ def test_it_says_of_every_context_what_a_verifier_beside_the_store_says(pair: Pa
         lambda verifier, context: verifier.validate(context),
         lambda verifier, context: verifier.validate(context, require="web:read"),
         lambda verifier, context: verifier.recheck(context),
+        lambda verifier, context: verifier.recheck(context, require="web:read"),
+        lambda verifier, context: verifier.recheck(context, any_of="web:read docs:read"),
         lambda verifier, context: verifier.authorize(context, "docs:read", resource="a", risk=0.9),
         lambda verifier, context: verifier.authorize(context, "web:read"),
     )
@@ -262,9 +264,9 @@ def test_an_answer_that_is_none_denies(pair: Pair, kind: str) -> None:
 
 def _move(remote: Verifier, port: int) -> None:
     """Let a verifier ask at another port, over a new connection."""
-    asking = remote._asking  # type: ignore[attr-defined]
-    asking.close()
-    asking._port, asking._closed = port, False
+    connections = remote._asking._connections  # type: ignore[attr-defined]
+    connections.close()
+    connections._dialler._known, connections.closed = [(socket.AF_INET, (HOST, port))], False
 
 
 def test_a_server_that_says_nothing_denies_in_time(pair: Pair) -> None:
@@ -351,9 +353,9 @@ def test_the_async_twin_and_a_bound_block_ask_in_threads(pair: Pair) -> None:
     loops: list[int] = []
     plain = pair.remote._asking.post  # type: ignore[attr-defined]
 
-    def post(*given: Any) -> Any:
+    def post(*given: Any, **more: Any) -> Any:
         loops.append(threading.get_ident())
-        return plain(*given)
+        return plain(*given, **more)
 
     pair.remote._asking.post = post  # type: ignore[attr-defined]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,8 +16,8 @@ import httpx
 import pytest
 
 from clawguard import ConfigError, InvalidArgument, SessionManager
-from clawguard.server import serve
-from clawguard.server.first_start import ADMIN_KEY
+from clawguard.server import Settings, serve
+from clawguard.server.first_start import ADMIN_KEY, mint_admin
 from tests.openers import open_manager
 from tests.server.real import KEK, PATIENCE, serving
 from tests.servers import free_port
@@ -74,6 +75,34 @@ def test_a_file_that_is_there_already_is_not_written_over(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="cannot be written"):
         serve(manager, port=free_port(), admin_file=file)
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_an_admin_session_whose_token_nobody_was_given_is_ended(tmp_path: Path, is_file: bool) -> None:
+    """Else it would be live for a day, hold the key of the first start, and no start would make another."""
+    database = tmp_path / "store" / "clawguard.db"
+    there = tmp_path / "admin.token"
+    there.write_text("mine")
+    manager = SessionManager.open(database, kek=KEK, sweep_every=None)
+    with pytest.raises((ConfigError, BrokenPipeError)):
+        serve(manager, port=free_port(), admin_file=there if is_file else None, out=_Broken())
+    with SessionManager.open(database, kek=KEK, sweep_every=None) as after:
+        (orphan,) = after.sessions.page().items
+        assert (orphan.key, orphan.cause, orphan.reason) == (
+            ADMIN_KEY,
+            "revoked",
+            "nobody was given its token",
+        )
+        made = mint_admin(after, Settings())
+        assert made is not None
+        assert after.validate(made.token).scopes
+
+
+class _Broken(io.StringIO):
+    """A pipe that nobody reads."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError
 
 
 @pytest.mark.parametrize("wrong", [{"port": 70_000}, {"certificate": "c.pem"}, {"grace": -1}])

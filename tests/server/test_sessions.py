@@ -187,11 +187,15 @@ def test_a_caller_without_a_valid_token_is_told_no_more_than_that(scene: Scene) 
 
 def test_a_token_in_place_of_an_id_or_a_text_is_refused_and_not_repeated(scene: Scene) -> None:
     token = scene.admin.token
+    refresh_token = scene.caller("docs:read", refreshable=True).refresh_token
     for answer in (
         scene.get(f"{SESSIONS}/{token}"),
         scene.post(SESSIONS, {"agent_id": token, "scopes": []}),
         scene.get(SESSIONS, params={"subject": token}),
         scene.post(SESSIONS, {"agent_id": "x", "scopes": [], token: 1}),
+        scene.post(SESSIONS, {"agent_id": "x", "scopes": [], "metadata": {"auth": [f"Bearer {token}"]}}),
+        scene.post(SESSIONS, {"agent_id": "x", "scopes": [], "metadata": {token: 1}}),
+        scene.post(SESSIONS, {"agent_id": "x", "scopes": [], "name": f"x {refresh_token}"}),
         scene.get("/v1/sessions", params={"access_token": token}),
     ):
         assert answer.status_code in (400, 404, 422), answer.text

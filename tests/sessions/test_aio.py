@@ -177,3 +177,31 @@ def test_following_does_not_hold_up_the_loop_while_others_write(path: Path) -> N
             assert ticks == 20
 
     asyncio.run(asyncio.wait_for(life(), 4))
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_a_counted_use_is_not_written_on_the_loop(path: Path, is_bound: bool) -> None:
+    """Also that of a token which this process has not seen before."""
+
+    async def life() -> None:
+        with SessionManager.open(path) as plain, SessionManager.open(path) as other:
+            manager = AsyncSessionManager(plain)
+            seen = await manager.create("a", scopes="x", max_uses=3)
+            for made in (seen, other.create("a", scopes="x", max_uses=3)):
+                descriptor = os.open(path.with_name(path.name + "-lock"), os.O_RDWR)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                using = asyncio.ensure_future(take(manager, made.token))
+                for _ in range(20):
+                    await asyncio.sleep(0.01)
+                assert not using.done()
+                os.close(descriptor)
+                assert await using == made.id
+                assert (await manager.sessions.get(made.id)).uses_left == 2
+
+    async def take(manager: AsyncSessionManager, token: str) -> str:
+        if not is_bound:
+            return (await manager.validate(token)).session_id
+        async with manager.use(token) as session:
+            return session.session_id
+
+    asyncio.run(asyncio.wait_for(life(), 8))

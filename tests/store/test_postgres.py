@@ -28,6 +28,7 @@ from clawguard import (
 from clawguard.clock import SystemClock
 from clawguard.store import open_store
 from clawguard.store.postgres import PostgresStore, connections
+from clawguard.store.postgres import store as store_module
 from tests.openers import KEK, open_manager, raw, rows
 from tests.schemas import schema
 from tests.servers import postgres_url
@@ -252,9 +253,9 @@ def test_a_writer_that_was_stopped_holds_nobody_for_ever(url: str, monkeypatch: 
 
 
 def test_threads_write_and_their_events_are_heard_in_the_logs_order(url: str) -> None:
-    heard: list[int] = []
+    heard: list[str] = []
     with open_manager(url, lock_timeout=60) as manager:
-        manager.on("session.*", lambda event: heard.append(event.seq))
+        manager.on("session.*", lambda event: heard.append(event.id))
 
         def work() -> None:
             for _ in range(10):
@@ -267,8 +268,7 @@ def test_threads_write_and_their_events_are_heard_in_the_logs_order(url: str) ->
             thread.join(120)
         manager.events.flush(10)
         assert manager.events.verify().count == 120
-    assert sorted(heard) == list(range(1, 121))
-    assert heard == sorted(heard)
+        assert heard == [each.id for each in manager.events.read(limit=1_000)]
 
 
 def test_many_that_open_at_once_found_one_database() -> None:
@@ -325,12 +325,12 @@ def test_a_commit_that_is_not_answered_has_an_unknown_outcome(url: str) -> None:
 
 
 def test_a_server_that_says_nothing_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_BEYOND_LOCKS", -4.7)  # sooner than the server gives it up
     with open_manager(url) as manager:
         made = manager.create("a", scopes="x")
-        monkeypatch.setattr(connections.Connection, "silence", 0.3)
-        with elsewhere(url, "LOCK TABLE sessions"), pytest.raises(StoreUnavailable):
+        with elsewhere(url, "LOCK TABLE sessions"), pytest.raises(StoreUnavailable) as caught:
             manager.validate(made.token)
-        monkeypatch.undo()
+        assert not isinstance(caught.value, StoreBusy)
         assert manager.validate(made.token)
 
 

@@ -23,7 +23,9 @@ from tests.store.test_catalog import FITTING
 
 CATALOG = Catalog("postgres")
 STEPS = migrations_of("postgres")
-SEVERAL = {"write.begin", "write.begin_durable"}  # statements in one
+SEVERAL = {f"write.begin{how}{kind}" for how in ("", "_beside") for kind in ("", "_durable")}  # in one
+BESIDE = {"write.lock_names", "write.lock_tree", "change.head_beside"}  # what many writers at a time need
+UNLINKED = {"event.insert_unlinked", "event.unlinked", "event.link", "event.lag"}
 NAMES = sorted(CATALOG._texts["name"])
 FILTERED = [name for name in NAMES if "{filters}" in CATALOG._texts["name"][name]]
 COLUMNS = """
@@ -87,7 +89,17 @@ def test_every_pair_of_filters_prepares(server: psycopg.Connection, name: str) -
 
 def test_both_dialects_know_the_same_statements() -> None:
     of_sqlite = {"words.possible", "words.absent", "words.make"}
-    own = {"connection.check", "connection.set_up", "schema.find", "write.lock", *SEVERAL}
+    own = {
+        "connection.check",
+        "connection.set_up",
+        "connection.whose",
+        "hint.send",
+        "schema.find",
+        "write.lock",
+        *SEVERAL,
+        *BESIDE,
+        *UNLINKED,
+    }
     other = Catalog("sqlite")
     assert set(NAMES) - own == set(other._texts["name"]) - of_sqlite
     assert set(CATALOG._texts["filter"]) == set(other._texts["filter"])
@@ -104,7 +116,7 @@ def test_it_has_the_tables_and_columns_that_sqlite_has(url: str, tmp_path: Path)
         )
         there = {each for each in file.execute(listed) if not each[0].startswith(("sqlite_", "entry_words"))}
     file.close()
-    here = {each for each in rows(url, COLUMNS) if each[0] != "entry_words"}
+    here = {each for each in rows(url, COLUMNS) if each[0] not in ("entry_words", "unlinked_events")}
     assert here == there
 
 
@@ -114,6 +126,15 @@ def test_its_version_is_everybodys(url: str) -> None:
         (step.number, step.name, step.digest) for step in STEPS
     ]
     assert rows(url, "SELECT schema_version FROM meta") == [(SCHEMA_VERSION,)]
+
+
+def test_a_log_of_any_length_is_read_without_workers_that_could_not(server: psycopg.Connection) -> None:
+    with server.transaction(force_rollback=True):
+        for setting in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+            server.execute(f"SET LOCAL {setting} = 0".encode())
+        counted = "SELECT count(*) FROM sessions WHERE as_json(metadata) IS NOT NULL"
+        [(count,)] = server.execute(counted).fetchall()
+    assert count >= 3_000
 
 
 def test_closed_sets_are_checked(server: psycopg.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -64,6 +65,27 @@ def test_a_writer_that_met_an_io_error_is_not_used_again(
     assert not isinstance(store._writer, Failing)
     assert store._writer is not first
     assert store.read("meta.get") == [(1, "i", "a", 1, None)]
+
+
+@pytest.mark.parametrize("call", ["pread", "pwrite", "fsync"])
+def test_a_lock_file_that_fails_is_a_typed_error_and_keeps_nothing_open(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with store.transaction(durable=True) as tx:
+        tx.run("meta.found", schema_version=1, issuer="i", audience="a", now=1)
+    with store.transaction(durable=True):
+        monkeypatch.setattr(os, call, fail)
+        use = store._queue.sync_notes if call == "fsync" else store._queue.count_commit
+        with pytest.raises(StoreUnavailable, match="lock file"):
+            use()
+    with store.transaction(durable=True) as tx:  # the commit stands, though it could not be counted
+        tx.run("meta.bump")
+    assert store.read("feed.head") == [(2, 0, "[]")]
+    store.close()
+    assert (store._writer, store._queue._fd) == (None, -1)
 
 
 def test_a_block_that_was_left_without_its_exit_holds_nothing(store: SQLiteStore) -> None:

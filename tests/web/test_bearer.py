@@ -20,6 +20,7 @@ from clawguard.errors import (
     PolicyDenied,
     SessionEnded,
     StoreBusy,
+    StoreMoved,
     StoreUnavailable,
     StoreUpgraded,
     TokenSuperseded,
@@ -117,24 +118,9 @@ def test_attack_57_token_in_the_query_string(query: str) -> None:
     assert carries_token(query)
 
 
-@pytest.mark.parametrize(
-    "cookies", ["access_token=a.b.c", "theme=dark; access_token=a", "access_token", "a=b;access_token ="]
-)
-def test_attack_57_token_in_a_cookie(cookies: str) -> None:
-    assert carries_token("", cookies)
-
-
-@pytest.mark.parametrize(
-    ("query", "cookies"),
-    [
-        ("", ""),
-        ("x=access_token", "x=access_token"),
-        ("my_access_token=1", "my_access_token=1; b"),
-        ("&&=", ";;="),
-    ],
-)
-def test_other_queries_and_cookies_are_none_of_our_business(query: str, cookies: str) -> None:
-    assert not carries_token(query, cookies)
+@pytest.mark.parametrize("query", ["", "x=access_token", "my_access_token=1", "&&="])
+def test_other_queries_are_none_of_our_business(query: str) -> None:
+    assert not carries_token(query)
 
 
 ANSWERS: list[tuple[ClawguardError, int, str | None]] = [
@@ -150,6 +136,7 @@ ANSWERS: list[tuple[ClawguardError, int, str | None]] = [
     (StoreUnavailable("disk on fire"), 503, None),
     (StoreBusy("locked"), 503, None),
     (StoreUpgraded("newer"), 503, None),
+    (StoreMoved("elsewhere"), 503, None),
     (OutcomeUnknown("who knows"), 503, None),
     (ClockError("set back"), 503, None),
 ]

@@ -43,6 +43,7 @@ CASES: dict[str, Case] = {
         lambda world: cookie(world.good.token, ("Authorization", "Basic dXNlcjpwYXNz")), GOOD
     ),
     "no cookie": Case(lambda world: Sent(), MISSING),
+    "beside another's cookie": Case(lambda world: cookie(world.good.token, more="; access_token=x"), GOOD),
     "another cookie": Case(lambda world: Sent((("Cookie", f"token={world.good.token}"),)), MISSING),
     "a name in other letters": Case(
         lambda world: Sent((("Cookie", f"__host-clawguard-token={world.good.token}"),)), MISSING
@@ -125,8 +126,8 @@ def test_attack_csrf_a_forged_request_takes_no_use(build: Build, world: World) -
             shown.append(shown_one)
             return world.verifier.validate(shown_one, **options)
 
-        def recheck(self, context: SessionContext, /) -> None:
-            world.verifier.recheck(context)
+        def recheck(self, context: SessionContext, /, **asked: Any) -> None:
+            world.verifier.recheck(context, **asked)
 
     ask = build(Counted(), cookie=NAME)
     assert told(ask(post(world, ("Sec-Fetch-Site", "cross-site")))) == CROSS_ORIGIN

@@ -14,6 +14,9 @@ from django.test import override_settings
 from clawguard import SessionManager, current_session
 from clawguard.errors import InvalidArgument, SessionEnded
 from clawguard.sessions.current import bound_session_id
+from tests.held import hold_reads
+from tests.openers import open_manager
+from tests.schemas import schema
 from tests.web.adapters import Sent, over_asgi, over_wsgi
 from tests.web.django_site import STREAMS, asgi_site, wsgi_site
 from tests.web.test_asgi import run_alone
@@ -87,6 +90,17 @@ def test_an_async_stream_breaks_off_when_its_session_ends(manager: SessionManage
             "ignore", ResourceWarning
         )  # of a response that broke, Django closes no body file
         gc.collect()
+
+
+def test_while_a_server_reads_a_stream_the_loop_turns_on() -> None:
+    async def parts() -> AsyncIterator[str]:
+        yield "one "
+        await (await hold_reads(url))
+        yield "two"
+
+    STREAMS["parts"] = parts
+    with schema() as url, open_manager(url) as manager:
+        assert over_asgi(asgi_site(manager))(sent(manager, "/stream")).body == b"one two"
 
 
 @pytest.mark.parametrize("make", [wsgi_site, asgi_site])

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Security, WebSocket
+from fastapi import Depends, FastAPI, Security, WebSocket
 from fastapi.responses import StreamingResponse
 
 from clawguard import SessionContext, SessionManager, current_session, requires
 from clawguard.errors import NoSession
 from clawguard.web.asgi import ClawguardMiddleware
 from clawguard.web.fastapi import ClawguardBearer, answer_refusals
+from tests.held import hold_reads
+from tests.openers import open_manager
+from tests.schemas import schema
 from tests.web.adapters import Sent, over_asgi
 from tests.web.test_asgi import exchange, run_alone
 
@@ -57,6 +60,27 @@ def test_attack_a_session_that_another_guard_let_in(manager: SessionManager) -> 
 
         for guarded in (app, ClawguardMiddleware(app, other)):
             assert over_asgi(guarded)(Sent(theirs, path="/")).status == 401
+
+
+def test_while_a_server_is_asked_for_a_scope_that_lacks_the_loop_turns_on() -> None:
+    """The first guard has let the session in; the second refuses it, and has that written down."""
+    app = FastAPI()
+    answer_refusals(app)
+
+    async def hold() -> None:
+        held.append(await hold_reads(url))
+
+    held: list[asyncio.Task[int]] = []
+    with schema() as url, open_manager(url) as manager:
+        guard = ClawguardBearer(manager)
+
+        @app.get("/", dependencies=[Security(guard), Depends(hold), Security(guard, scopes=["docs:write"])])
+        async def never() -> str:
+            return "never"
+
+        headers = tuple(manager.create("planner", scopes="docs:read").headers().items())
+        assert over_asgi(app)(Sent(headers, path="/")).status == 403
+    assert held[0].done()
 
 
 def test_without_a_credential_auto_error_false_gives_none(manager: SessionManager) -> None:

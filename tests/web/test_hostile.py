@@ -71,8 +71,8 @@ def test_attack_a_client_that_claims_another_address_origin_or_method(build: Bui
             assert options["source"] == "192.0.2.1"
             return world.verifier.validate(shown, **options)
 
-        def recheck(self, context: SessionContext, /) -> None:
-            world.verifier.recheck(context)
+        def recheck(self, context: SessionContext, /, **asked: Any) -> None:
+            world.verifier.recheck(context, **asked)
 
     ask = build(Seen(), cookie=NAME)
     assert told(ask(beside(world, *CLAIMS))) == GOOD
@@ -195,7 +195,7 @@ class Nobodys:
     def validate(self, *args: Any, **kwargs: Any) -> SessionContext:
         raise InvalidToken
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, **asked: Any) -> None:
         raise InvalidToken
 
 

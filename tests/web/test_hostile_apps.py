@@ -57,7 +57,7 @@ class Broken:
         except KeyError as error:
             raise RuntimeError("nobody foresaw this") from error
 
-    def recheck(self, context: SessionContext, /) -> None:
+    def recheck(self, context: SessionContext, /, **asked: Any) -> None:
         raise RuntimeError("nor this")
 
 
@@ -363,7 +363,7 @@ def test_a_watch_that_cannot_see_ends_what_it_watches(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(30)
 
-    def broken(self: Any, context: SessionContext, /) -> None:
+    def broken(self: Any, context: SessionContext, /, **asked: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
     monkeypatch.setattr(SessionManager, "recheck", broken)

@@ -38,12 +38,12 @@ def _extension(event: Event) -> dict[str, str]:
         "reason": event.reason,
         "suser": event.subject,
         "msg": json.dumps(dict(event.data), separators=(",", ":"), sort_keys=True) if event.data else None,
-        "cn1": str(event.seq),
+        "cn1": str(event.seq) if event.seq else None,
         "cn1Label": "sequence",
         "cn2": None if event.version is None else str(event.version),
         "cn2Label": "version",
         **_labelled("cs", session=event.session_id, agent=event.agent_id, workspace=event.workspace_id),
-        **_labelled("cs", 4, cause=event.cause, prevHash=event.prev_hash, hash=event.hash),
+        **_labelled("cs", 4, cause=event.cause, prevHash=event.prev_hash or None, hash=event.hash or None),
         **_labelled("flexString", causeId=event.cause_id, actor=event.actor),
     }
     return {

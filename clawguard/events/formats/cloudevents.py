@@ -22,7 +22,8 @@ def cloudevent(event: Event, *, source: str) -> dict[str, Any]:
         "type": f"dev.clawguard.{event.type}" if is_ours else event.type,
         **({} if event.session_id is None else {"subject": event.session_id}),
         "time": event.at.isoformat(),
-        "sequence": f"{event.seq:020}",  # compared as text (CloudEvents' sequence extension)
+        # Compared as text (CloudEvents' sequence extension).
+        **({"sequence": f"{event.seq:020}"} if event.seq else {}),
         "datacontenttype": "application/json",
         **({"dataschema": schema_id(event.type)} if is_ours else {}),
         "data": event.to_dict(),

@@ -120,7 +120,7 @@ def _metadata(event: Event) -> dict[str, Any]:
         version=_VERSION,
         product=product,
         uid=event.id,
-        sequence=event.seq,
+        sequence=event.seq or None,
         event_code=event.type,
         log_name="clawguard",
         tenant_uid=event.workspace_id,
@@ -212,6 +212,8 @@ def _session(event: Event, source: str) -> dict[str, Any] | None:
 
 
 def _unmapped(event: Event, source: str) -> dict[str, Any]:
+    if not event.seq:
+        return {"data": dict(event.data)}
     attestation = {
         "uid": event.id,
         "chain_uid": source,

@@ -6,8 +6,9 @@ Of what libpq says of a failed connection nothing is passed on: it may repeat pa
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -29,7 +30,17 @@ from clawguard.errors import (
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog, Statement
 
-__all__ = ["Address", "Connection", "fetch", "is_idle", "read_url", "translate"]
+__all__ = [
+    "Address",
+    "Connection",
+    "check_sessions",
+    "fetch",
+    "is_idle",
+    "is_of_schema",
+    "merged",
+    "read_url",
+    "translate",
+]
 
 _FLOOR = 130_000
 _DEFAULT_SCHEMA = "clawguard"
@@ -37,7 +48,6 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _QUERY_TIMEOUT = 30  # seconds
 _IDLE_TIMEOUT = 30  # seconds that the write lock is left to a process that was stopped while writing
 _DEFAULTS = {
-    "connect_timeout": "5",
     "fallback_application_name": "clawguard",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -45,6 +55,8 @@ _DEFAULTS = {
     "tcp_user_timeout": "15000",
 }
 _SILENCE = 35.0  # seconds; more than the server takes to give a query up itself
+_PATIENCE, _SHORTEST_PATIENCE = 5, 2  # seconds to connect; psycopg takes no less than two
+_LOOKS_AT_A_POOLER = 5
 _BUSY = frozenset({"55P03", "57014", "40001", "40P01"})  # lock, time, serialization, deadlock
 _TORN_DOWN = "25P03"  # idle for too long within a transaction: the server has undone it
 
@@ -57,6 +69,20 @@ class Connection(psycopg.Connection[Row]):
 
     silence: float | None = _SILENCE
     _cursor: psycopg.Cursor[Row] | None = None
+    hints: list[psycopg.Notify]
+    is_pooled = False  # somebody between here and the server made out to be it
+
+    def listen_on(self, channel: str) -> None:
+        """Gather what is sent on a channel from now on in `hints`, whenever the server is read from."""
+        self.hints = []
+        self.add_notify_handler(self.hints.append)
+        self.execute(f'LISTEN "{channel}"', prepare=False)
+
+    def listen(self) -> None:
+        """Gather what has arrived unasked; raises OperationalError where the server is gone."""
+        self.pgconn.consume_input()
+        while self.pgconn.notifies():
+            pass  # that there is one is all it says
 
     def ask(self, statement: Statement, values: Sequence[Any]) -> list[Row]:
         """Run a statement and return all its rows; one cursor does for all, as none is left half read."""
@@ -94,21 +120,27 @@ class Address:
         """The number of the advisory lock that whoever writes in the schema holds."""
         return int.from_bytes(hashlib.sha256(f"clawguard:{self.schema}".encode()).digest()[:8], signed=True)
 
-    def connect(self, catalog: Catalog) -> Connection:
-        """Open a connection, set it up and check the server.
+    @property
+    def channel(self) -> str:
+        """What is listened on for ends in the schema."""
+        return f"clawguard:{self.lock}"
+
+    def connect(self, catalog: Catalog, *, silence: float = _SILENCE) -> Connection:
+        """Open a connection, set it up and check the server; it gives up after so long a silence.
 
         Raises StoreUnavailable where the server does not answer, lets nobody in or only reads, ConfigError
         where it is not one to be used.
         """
+        patience = self._patience(silence)
+        parts = _DEFAULTS | self.parts | {"client_encoding": "utf8", "connect_timeout": str(patience)}
         try:
-            connection = Connection.connect(
-                make_conninfo(**(_DEFAULTS | self.parts), client_encoding="utf8"), autocommit=True
-            )
+            connection = Connection.connect(make_conninfo(**parts), autocommit=True)
         except (psycopg.Error, OSError):
             raise StoreUnavailable(
                 "PostgreSQL cannot be reached, or lets nobody in",
                 hint="try host, port, database, user and password of the URL with psql",
             ) from None
+        connection.silence = patience
         try:
             self._set_up(connection, catalog)
         except psycopg.Error as error:
@@ -117,7 +149,13 @@ class Address:
         except BaseException:
             connection.close()
             raise
+        connection.silence = silence
         return connection
+
+    def _patience(self, silence: float) -> int:
+        """Return the seconds in which a host must let us in: as the URL has it, less where less is borne."""
+        given = int(self.parts.get("connect_timeout", "0"))
+        return max(_SHORTEST_PATIENCE, min(given if given > 0 else _PATIENCE, math.ceil(silence)))
 
     def _set_up(self, connection: Connection, catalog: Catalog) -> None:
         connection.adapters.register_dumper(int, Int8Dumper)  # else each size is prepared by itself
@@ -132,7 +170,8 @@ class Address:
             "idle_timeout": f"{_IDLE_TIMEOUT}s",
         }
         fetch(connection, catalog["connection.set_up"], settings)
-        [(version, encoding, reads_only)] = fetch(connection, catalog["connection.check"], {})
+        [(version, encoding, reads_only, pid)] = fetch(connection, catalog["connection.check"], {})
+        connection.is_pooled = pid != connection.pgconn.backend_pid
         if version < _FLOOR:
             raise ConfigError("the PostgreSQL server is too old", hint="use 13 or later")
         if encoding != "UTF8":
@@ -158,7 +197,8 @@ def read_url(url: str, *, lock_timeout: float) -> Address:
     rest = "&".join(each for each in given if not each.startswith("schema="))
     try:
         parts = {name: str(value) for name, value in conninfo_to_dict(f"{head}?{rest}").items() if value}
-        _ = [int(port) for port in parts.get("port", "0").split(",")]
+        numbers = [*parts.get("port", "0").split(","), parts.get("connect_timeout", "0")]
+        _ = [int(each) for each in numbers]
     except (psycopg.Error, ValueError):
         raise InvalidArgument(
             "url", "is not a URL that PostgreSQL takes", hint="write postgresql://user@host:5432/database"
@@ -166,14 +206,47 @@ def read_url(url: str, *, lock_timeout: float) -> Address:
     return Address(parts, schema, lock_timeout)
 
 
+def check_sessions(one: Connection, connect: Callable[[], Connection], catalog: Catalog) -> None:
+    """Raise ConfigError where a pooler gives each transaction another connection: there no setting stays.
+
+    Two connections that are open at once are answered by two processes of the server, and always the same.
+    """
+    if not one.is_pooled:
+        return
+    other = connect()
+    try:
+        seen = [
+            {pid for (pid,) in fetch(each, catalog["connection.whose"], {})}
+            for _ in range(_LOOKS_AT_A_POOLER)
+            for each in (one, other)
+        ]
+    finally:
+        other.close()
+    if set.union(*seen[::2]) & set.union(*seen[1::2]):
+        raise ConfigError(
+            "a pooler gives each transaction another connection to PostgreSQL",
+            hint="name PostgreSQL itself in the URL, or a pool with pool_mode=session",
+        )
+
+
 def fetch(connection: Connection, statement: Statement, params: dict[str, Any]) -> list[Row]:
     """Run a statement that is seldom run, and return its rows."""
     return connection.execute(statement.sql, statement.bind(params), prepare=False).fetchall()
 
 
+def merged(connection: Connection, statement: Statement, params: dict[str, Any]) -> str:
+    """Return a statement with its values in it, to be sent together with others."""
+    return psycopg.ClientCursor(connection).mogrify(statement.sql, statement.bind(params))
+
+
 def is_idle(connection: Connection) -> bool:
     """Tell whether a connection is whole and in the middle of nothing."""
     return connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def is_of_schema(error: psycopg.Error) -> bool:
+    """Tell whether a statement named a table that is not there."""
+    return error.sqlstate == "42P01"
 
 
 def translate(error: psycopg.Error, *, committing: bool = False) -> ClawguardError:

@@ -1,7 +1,8 @@
-"""One transaction on the writer connection, under the write lock of the database."""
+"""One transaction on the writer connection, under the write lock of all machines or beside others."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from clawguard.errors import ClawguardError, StoreUnavailable
-from clawguard.store import Row
+from clawguard.store import Reach, Row
 from clawguard.store.blocks import entered_block, is_running
-from clawguard.store.postgres.connections import Connection, is_idle, translate
+from clawguard.store.postgres.connections import Connection, is_idle, merged, translate
 from clawguard.store.postgres.words import adapted, adapted_row, restored
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ _FIRST = "change.head"  # what a change begins with is asked for with the lock, 
 
 
 class PostgresTransaction:
-    """Run one transaction; a context manager that holds the write lock, of this process and of all."""
+    """Run one transaction; a context manager that holds the write lock, of this process and of all.
+
+    One that says how far it reaches shares the lock of all, and locks what it reaches.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -37,10 +41,14 @@ class PostgresTransaction:
         "_connection",
         "_durable",
         "_first",
+        "_reach",
         "_store",
+        "links",
     )
 
-    def __init__(self, store: PostgresStore, *, durable: bool) -> None:
+    def __init__(self, store: PostgresStore, *, durable: bool, reach: Reach | None) -> None:
+        self.links = reach is None
+        self._reach = reach
         self._store = store
         self._durable = durable
         self._catalog = store._catalog
@@ -87,7 +95,7 @@ class PostgresTransaction:
         try:
             rows = self._mine().ask(statement, statement.bind(adapted(name, params)))
         except psycopg.Error as error:
-            raise translate(error) from None
+            raise self._store._told(error) from None
         return restored(name, rows)
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
@@ -100,7 +108,7 @@ class PostgresTransaction:
             elif rows:
                 self._mine().cursor().executemany(self._catalog[name].sql, rows)
         except psycopg.Error as error:
-            raise translate(error) from None
+            raise self._store._told(error) from None
 
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Run an action right after the commit: see `Transaction.on_commit`."""
@@ -116,22 +124,35 @@ class PostgresTransaction:
         """Return the writer in a new transaction, with the lock; after a restart of the server it is new."""
         try:
             return self._begin()
-        except psycopg.OperationalError as error:
-            if not self._store._is_cut_off():
-                raise translate(error) from None
+        except psycopg.Error as error:
+            if not isinstance(error, psycopg.OperationalError) or not self._store._is_cut_off():
+                raise self._store._told(error) from None
         try:
             return self._begin()
         except psycopg.Error as error:
-            raise translate(error) from None
+            raise self._store._told(error) from None
 
     def _begin(self) -> Connection:
         connection = self._store._open_writer()
-        begin = self._catalog["write.begin_durable" if self._durable else "write.begin"]
-        told = connection.execute(f"{begin.sql}; {self._catalog[_FIRST].sql}", prepare=False)
+        told = connection.execute(self._beginning(connection), prepare=False)
         while told.nextset():
             pass
         self._first = told.fetchall()
         return connection
+
+    def _beginning(self, connection: Connection) -> str:
+        """Return all that a write begins with, in one text: that is a single round trip."""
+        reach, kind = self._reach, "_durable" if self._durable else ""
+        if reach is None:
+            return "; ".join(self._catalog[name].sql for name in (f"write.begin{kind}", _FIRST))
+        steps = [self._catalog[f"write.begin_beside{kind}"].sql]
+        if reach.names:
+            names = json.dumps(reach.names)
+            steps.append(merged(connection, self._catalog["write.lock_names"], {"names": names}))
+        if reach.session_id is not None:
+            tree = {"session_id": reach.session_id}
+            steps.append(merged(connection, self._catalog["write.lock_tree"], tree))
+        return "; ".join((*steps, self._catalog[f"{_FIRST}_beside"].sql))
 
     def _commit(self) -> None:
         try:

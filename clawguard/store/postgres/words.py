@@ -52,16 +52,20 @@ def adapted(name: str, params: dict[str, Any]) -> dict[str, Any]:
 
 def adapted_row(name: str, row: Sequence[Any]) -> Sequence[Any]:
     """Return the values of a named statement, given in its order, as PostgreSQL takes them."""
-    if name.startswith("entry."):
+    if _is_of_entries(name):
         return [_escaped(value) if type(value) is str else value for value in row]
     return row
 
 
 def restored(name: str, rows: list[Row]) -> list[Row]:
     """Return the rows of a named statement as they were meant."""
-    if name.startswith("entry."):
+    if _is_of_entries(name):
         return [tuple(_unescaped(each) if type(each) is str else each for each in row) for row in rows]
     return rows
+
+
+def _is_of_entries(name: str) -> bool:
+    return name.startswith("entry.") or name.endswith(".entries")
 
 
 def _escaped(text: str) -> str:

@@ -12,17 +12,72 @@ json_array_elements(CAST(:actors AS json)) WITH ORDINALITY AS a (actor, place) J
 -- Wait for the one write lock of a schema: it goes with the transaction.
 SELECT pg_advisory_xact_lock(CAST(current_setting('clawguard.write_lock') AS bigint))
 
+-- fragment: shared_lock
+-- Wait for the same lock, beside whoever shares it.
+SELECT pg_advisory_xact_lock_shared(CAST(current_setting('clawguard.write_lock') AS bigint))
+
 -- name: write.begin
 -- Begin to write what is to survive the death of a process, the server's too: whoever has seen it may live on, and
--- must never see it gone. So it is on the server's disk before anybody sees it.
-BEGIN; SET LOCAL synchronous_commit = local; {write_lock};
+-- must never see it gone. So it is on the server's disk before anybody sees it. Nobody else writes meanwhile, so what
+-- waits to be linked is linked first, and the log is whole.
+BEGIN; SET LOCAL synchronous_commit = local; {write_lock}; SELECT link_events(9223372036854775807);
 
 -- name: write.begin_durable
 -- The same for what no failover may undo: a standby that the server is to wait for has it too.
-BEGIN; SET LOCAL synchronous_commit = on; {write_lock};
+BEGIN; SET LOCAL synchronous_commit = on; {write_lock}; SELECT link_events(9223372036854775807);
+
+-- name: write.begin_beside
+-- Begin to write beside others, who do the same to other trees and names.
+BEGIN; SET LOCAL synchronous_commit = local; {shared_lock};
+
+-- name: write.begin_beside_durable
+BEGIN; SET LOCAL synchronous_commit = on; {shared_lock};
+
+-- name: write.lock_names
+-- Let nobody else give a name away, whether anything bears it by now or not; in one order, so that nobody waits for each
+-- other. No number of a transaction is given out for this, nor for the next.
+SELECT pg_advisory_xact_lock(number)
+FROM (SELECT hashtextextended(value, CAST(current_setting('clawguard.write_lock') AS bigint)) AS number
+      FROM json_array_elements_text(CAST(:names AS json)) ORDER BY number) AS numbers;
+
+-- name: write.lock_tree
+-- Let nobody else touch the tree that a session stands in.
+SELECT pg_advisory_xact_lock(hashtextextended(root_id, CAST(current_setting('clawguard.write_lock') AS bigint)))
+FROM sessions WHERE id = :session_id;
+
+-- name: change.head_beside
+-- What a write beside others begins with: schema, revision, and about the latest time in the log.
+SELECT m.schema_version, m.revision, NULL, NULL, greatest(
+    (SELECT at FROM events ORDER BY seq DESC LIMIT 1), (SELECT at FROM unlinked_events ORDER BY id DESC LIMIT 1))
+FROM meta m WHERE m.id = 1;
+
+-- name: event.insert_unlinked
+-- Leave an event to be linked to the chain later.
+INSERT INTO unlinked_events (type, at, session_id, cause_id, body) VALUES (:type, :at, :session_id, :cause_id, :body);
+
+-- name: event.unlinked
+-- Is there anything to be linked?
+SELECT EXISTS (SELECT 1 FROM unlinked_events);
+
+-- name: event.link
+SELECT link_events(:most);
+
+-- name: event.lag
+-- How many events wait to be linked, and since when the first of them does.
+SELECT count(*), min(at) FROM unlinked_events;
+
+-- name: feed.head
+-- The revision of keys and policy, the last event, and whom those concern that have no place yet, all at one moment.
+SELECT revision, (SELECT coalesce(max(seq), 0) FROM events),
+    (SELECT CAST(coalesce(json_agg(json_build_array(id, session_id)), '[]') AS text) FROM unlinked_events)
+FROM meta WHERE id = 1;
 
 -- name: write.lock
 {write_lock};
+
+-- name: hint.send
+-- Tell who follows the log that he need not wait; in a transaction of its own, for it may fail.
+SELECT pg_notify('clawguard:' || current_setting('clawguard.write_lock'), '');
 
 -- name: connection.set_up
 -- What holds for every statement; nobody is waited for without an end.
@@ -33,9 +88,13 @@ SELECT set_config('search_path', :schema || ', pg_temp', false),
     set_config('default_transaction_isolation', 'read committed', false), set_config('jit', 'off', false);
 
 -- name: connection.check
--- What a server must be.
+-- What a server must be, and which of its processes answers.
 SELECT CAST(current_setting('server_version_num') AS integer), current_setting('server_encoding'),
-    pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on';
+    pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', pg_backend_pid();
+
+-- name: connection.whose
+-- Which of the server's processes answers now.
+SELECT pg_backend_pid();
 
 -- name: schema.find
 -- Is there a ledger of ours, and is there the schema?
@@ -173,3 +232,7 @@ FROM (SELECT * FROM found ORDER BY score, id DESC LIMIT :limit) AS found
     JOIN entry_words w ON w.entry_id = found.id AND w.part = found.part
     JOIN entries e ON e.id = found.id JOIN sessions s ON s.id = e.session_id
 ORDER BY found.score, found.id DESC;
+
+-- name: move.known
+-- A row where anything of a move is known.
+SELECT 1 WHERE to_regclass('moves') IS NOT NULL;

@@ -105,10 +105,6 @@ SELECT s.version, s.generation, s.jti, s.kid, s.agent_id, s.subject, s.workspace
        s.due_cause, s.depth, s.grant_name, s.granted, s.uses_left, s.cnf, m.revision, m.schema_version
 FROM meta m LEFT JOIN sessions s ON s.id = :id WHERE m.id = 1;
 
--- name: feed.head
--- The revision of keys and policy, and the last event.
-SELECT revision, (SELECT coalesce(max(seq), 0) FROM events) FROM meta WHERE id = 1;
-
 -- name: feed.page
 -- Whom the events behind one concern.
 SELECT seq, session_id FROM events WHERE seq > :after ORDER BY seq LIMIT :limit;
@@ -448,6 +444,16 @@ WITH RECURSIVE below (descendant_id) AS (
     SELECT s.id FROM sessions s JOIN below ON s.parent_id = below.descendant_id
 )
 SELECT {session_columns} FROM sessions WHERE id IN (SELECT descendant_id FROM below) ORDER BY id;
+
+-- name: session.tree_page
+-- The same, so many of it after one.
+WITH RECURSIVE below (descendant_id) AS (
+    SELECT id FROM sessions WHERE id = :id
+    UNION ALL
+    SELECT s.id FROM sessions s JOIN below ON s.parent_id = below.descendant_id
+)
+SELECT {session_columns} FROM sessions WHERE id IN (SELECT descendant_id FROM below) AND id > :after
+ORDER BY id LIMIT :limit;
 
 -- name: session.lineage
 -- A session and its ancestors, the root first.

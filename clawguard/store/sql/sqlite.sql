@@ -13,6 +13,10 @@ FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, 
 -- The keys that signed for the ancestors that a session's actors name.
 SELECT s.kid FROM json_each(:actors) a CROSS JOIN sessions s ON s.id = json_extract(a.value, '$[1]');
 
+-- name: feed.head
+-- The revision of keys and policy, and the last event; none waits for a place.
+SELECT revision, (SELECT coalesce(max(seq), 0) FROM events), '[]' FROM meta WHERE id = 1;
+
 -- name: refresh.wipe
 -- Forget what a family has sealed; by the small index, for a family's spent tokens may be many.
 UPDATE refresh_tokens INDEXED BY refresh_tokens_sealed SET sealed = NULL
@@ -116,12 +120,17 @@ INSERT INTO entry_words (entry_words, rank) VALUES ('merge', :pages);
 SELECT total_changes();
 
 -- name: words.search
--- Entries by their words, the best first, with the words that a snippet is made of.
-WITH found (id, score) AS MATERIALIZED (
-    SELECT w.rowid, bm25(entry_words)
-    FROM entry_words w CROSS JOIN entries e ON e.id = w.rowid CROSS JOIN sessions s ON s.id = e.session_id
-    WHERE entry_words MATCH :query AND s.workspace_id = :workspace_id AND {filters}
-    ORDER BY 2, 1 DESC LIMIT :limit
+-- Entries by their words, the best first, with the words that a snippet is made of. The index is one for all
+-- workspaces, and bm25 reckons with all of it: a word counts by how few of the entries looked through hold it.
+WITH hits (id, word) AS MATERIALIZED (
+    SELECT w.rowid, q.key
+    FROM json_each(:terms) q CROSS JOIN entry_words w CROSS JOIN entries e ON e.id = w.rowid
+        CROSS JOIN sessions s ON s.id = e.session_id
+    WHERE w.entry_words MATCH q.value AND s.workspace_id = :workspace_id AND {filters}
+), found (id, score) AS MATERIALIZED (
+    SELECT id, sum(weight) / -1e12
+    FROM (SELECT id, 1000000000000 / count(*) OVER (PARTITION BY word) AS weight FROM hits)
+    GROUP BY id ORDER BY 2, 1 DESC LIMIT :limit
 )
 SELECT e.session_id, e.seq, e.at, e.kind, e.role, s.agent_id, s.agent_alias, s.channel_id,
     substr(w.words, 1, :seen), substr(w.tools, 1, :seen), found.score
@@ -142,3 +151,7 @@ WHERE name = :name AND incarnation = :incarnation AND position = :position RETUR
 -- filter: walked_workspace_id
 -- The same for a walk by id: the plus keeps it from an index that would have to be sorted for every batch.
 +workspace_id = :workspace_id
+
+-- name: move.known
+-- A row where anything of a move is known.
+SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'moves';

@@ -127,6 +127,17 @@ CREATE TABLE events (
     body       TEXT   NOT NULL
 );
 
+-- Events that are committed and have no place in the chain yet: a queue, emptied in the order of ids. An id is given
+-- out under the locks of its writer, so that of two events of which one came after the other it has the greater.
+CREATE TABLE unlinked_events (
+    id         BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    type       TEXT   COLLATE "C" NOT NULL,
+    at         BIGINT NOT NULL,
+    session_id TEXT   COLLATE "C",
+    cause_id   TEXT   COLLATE "C",
+    body       TEXT   NOT NULL
+);
+
 CREATE INDEX events_session ON events (session_id, seq) WHERE session_id IS NOT NULL;
 CREATE INDEX events_cause ON events (cause_id, seq) WHERE cause_id IS NOT NULL;
 CREATE INDEX events_archived ON events (seq) WHERE type = 'log.archived';
@@ -290,8 +301,9 @@ CREATE TABLE turns (
 CREATE INDEX turns_session ON turns (session_id);
 
 -- The text of an event, or NULL where it is no JSON that can be read. What a text may not hold here is another
--- character: nothing that is asked for has it.
-CREATE FUNCTION as_json(body TEXT) RETURNS JSONB LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+-- character: nothing that is asked for has it. It is not for parallel plans, for what catches an error begins a
+-- subtransaction, which these may not.
+CREATE FUNCTION as_json(body TEXT) RETURNS JSONB LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE AS $$
 BEGIN
     RETURN CAST(replace(body, '\u0000', '\ufffd') AS jsonb);
 EXCEPTION WHEN OTHERS THEN
@@ -302,3 +314,40 @@ END $$;
 CREATE FUNCTION as_like(pattern TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_')
 $$;
+
+-- Link the events that wait for it to the chain, at most so many, and return how many they were. One at a time: who
+-- comes meanwhile waits, and then sees what was linked.
+CREATE FUNCTION link_events(most BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
+DECLARE
+    place  BIGINT;
+    head   BYTEA;
+    event  RECORD;
+    linked BIGINT := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(CAST(current_setting('clawguard.write_lock') AS bigint) # 1);
+    PERFORM 1 FROM unlinked_events ORDER BY id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT e.seq, e.hash INTO place, head FROM events e ORDER BY e.seq DESC LIMIT 1;
+    IF NOT FOUND THEN
+        place := 0;
+        SELECT sha256(convert_to(E'clawguard log 1\n' || issuer, 'UTF8')) INTO head FROM meta WHERE id = 1;
+    END IF;
+    FOR event IN
+        WITH taken AS (
+            DELETE FROM unlinked_events u WHERE u.id <= coalesce(
+                (SELECT last.id FROM unlinked_events last ORDER BY last.id OFFSET most - 1 LIMIT 1),
+                (SELECT max(last.id) FROM unlinked_events last))
+            RETURNING u.*
+        )
+        SELECT * FROM taken ORDER BY id
+    LOOP
+        place := place + 1;
+        head := sha256(head || convert_to(event.body, 'UTF8'));
+        INSERT INTO events (seq, hash, type, at, session_id, cause_id, body)
+        VALUES (place, head, event.type, event.at, event.session_id, event.cause_id, event.body);
+        linked := linked + 1;
+    END LOOP;
+    RETURN linked;
+END $$;

@@ -108,9 +108,7 @@ class Dialler:
             return asked[1]
         answer: Future[list[_Address]] = Future()
         try:
-            threading.Thread(
-                target=self._look_up, args=(answer,), name="clawguard-relay-name", daemon=True
-            ).start()
+            threading.Thread(target=self._look_up, args=(answer,), name="clawguard-name", daemon=True).start()
         except RuntimeError as error:
             raise OSError(errno.EAGAIN, "no thread could be started") from error
         self._asked = (os.getpid(), answer)
