@@ -13,6 +13,7 @@ from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.events.entries import Entry
 from clawguard.events.log import EventLog, LogWriter
 from clawguard.models import Session
+from clawguard.sessions.hinting import voids_token
 from clawguard.store import Reach, Row, Store, Transaction
 
 __all__ = ["Change", "Ends", "RevisionMoved", "SessionDue", "about"]
@@ -92,6 +93,8 @@ class Change:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None and any(map(voids_token, self.writer.written)):
+            self.tx.hint()
         self._transaction.__exit__(kind, error, trace)
         if kind is None and self.writer.written:
             self._log.after_commit(self.writer.written)

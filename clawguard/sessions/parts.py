@@ -26,7 +26,6 @@ from clawguard.sessions.change import Change
 from clawguard.sessions.ending import Endings
 from clawguard.sessions.feed import LEAST_BOUND, Feed
 from clawguard.sessions.heartbeat import Heartbeat
-from clawguard.sessions.hinting import Hinting
 from clawguard.sessions.keychain import Keychain, insert_key, load_rules
 from clawguard.sessions.lines import Lines
 from clawguard.sessions.log_key import ensure_log_key, insert_log_key, load_log_key
@@ -176,7 +175,8 @@ def _assemble(
     keychain = Keychain(store, guard, kek=key)
     bus.report = recorder.receiver_failed
     feed = Feed(store, clock, bound=bound) if bound else None
-    log.heard = Hinting(store, feed).heard
+    if feed is not None:
+        log.heard = feed.heard
     return Parts(
         store=store,
         clock=clock,

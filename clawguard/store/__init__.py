@@ -63,6 +63,12 @@ class Transaction(Protocol):
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Have an action of ours run right after the commit, in the order of commits; it must not wait."""
 
+    def hint(self) -> None:
+        """Have other processes told right behind the commit that there is something to read, if they rest.
+
+        A hint holds nobody up and may be lost: see `Store.hints`.
+        """
+
 
 class Hints(Protocol):
     """Rest until there may be something to read."""

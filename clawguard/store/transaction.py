@@ -133,6 +133,9 @@ class SQLiteTransaction:
         """Run an action right after the commit: see `Transaction.on_commit`."""
         self._action = action
 
+    def hint(self) -> None:
+        """Tell nobody: whoever follows a file looks by himself. See `Transaction.hint`."""
+
     def _commit(self) -> None:
         try:
             if self._removes:

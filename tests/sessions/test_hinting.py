@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import psycopg
 import pytest
 
-from clawguard import AccessDenied, IssuedSession, SessionManager, StoreUnavailable
+from clawguard import AccessDenied, IssuedSession, SessionManager
+from clawguard.store.catalog import Statement
 from clawguard.store.postgres import PostgresStore
 from tests.clocks import FakeClock
 from tests.faults.lab import crew
@@ -145,18 +145,18 @@ def test_an_end_stands_though_no_hint_can_be_sent(
     url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_manager(url, clock=clock) as manager:
-        read = manager._store.read
-
-        def mute(name: str, *args: Any, **params: Any) -> Any:
-            if name == "hint.send":
-                raise StoreUnavailable("the queue is full")
-            return read(name, *args, **params)
-
-        session = manager.create("planner", scopes="docs:read")
-        monkeypatch.setattr(manager._store, "read", mute)
-        assert manager.revoke(session)
-        assert refuses(manager, session.token)
-        assert "no hint was sent" in caplog.text
+        store = manager._parts.store
+        assert isinstance(store, PostgresStore)
+        refused = Statement.of("hint.send", "SELECT pg_notify('', '')")
+        monkeypatch.setitem(store._catalog._statements, "hint.send", refused)
+        sessions = [manager.create("planner", scopes="docs:read") for _ in range(2)]
+        for session in sessions:
+            assert manager.revoke(session)
+            assert refuses(manager, session.token)
+        assert caplog.text.count("no hint was sent") == 2
+        assert [event.session_id for event in manager.events.read(types="session.expired")] == [
+            session.id for session in sessions
+        ]
 
 
 def test_who_was_cut_off_hears_again(url: str, clock: FakeClock) -> None:

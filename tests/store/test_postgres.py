@@ -324,6 +324,35 @@ def test_a_commit_that_is_not_answered_has_an_unknown_outcome(url: str) -> None:
         assert manager.create("a", scopes="x")
 
 
+_REFUSING = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
+_THEN = "FOR EACH ROW EXECUTE FUNCTION refuse()"
+_LAST = f"DEFERRABLE INITIALLY DEFERRED {_THEN}"
+_REFUSED = {
+    "the event": (f"CREATE TRIGGER no BEFORE INSERT ON unlinked_events {_THEN}", StoreUnavailable),
+    "the commit": (f"CREATE CONSTRAINT TRIGGER no AFTER INSERT ON unlinked_events {_LAST}", OutcomeUnknown),
+}
+
+
+@pytest.mark.parametrize("what", _REFUSED)
+def test_what_is_sent_with_the_commit_and_refused_undoes_the_change(url: str, what: str) -> None:
+    trigger, told = _REFUSED[what]
+    with open_manager(url) as manager:
+        made = manager.create("a", scopes="x")
+        with raw(url) as server:
+            server.execute(_REFUSING)
+            server.execute(trigger)
+        for change in (lambda: manager.create("b", scopes="x"), lambda: manager.revoke(made)):
+            with pytest.raises(StoreUnavailable) as caught:
+                change()
+            assert type(caught.value) is told
+        with raw(url) as server:
+            server.execute("DROP FUNCTION refuse CASCADE")
+        assert manager.validate(made.token)
+        assert rows(url, "SELECT id FROM sessions") == [(made.id,)]
+        assert manager.revoke(made)
+        assert manager.events.verify().count == 2
+
+
 def test_a_server_that_says_nothing_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_BEYOND_LOCKS", -4.7)  # sooner than the server gives it up
     with open_manager(url) as manager:

@@ -16,7 +16,9 @@ from urllib.parse import unquote
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8Dumper
 
 from clawguard.errors import (
@@ -34,10 +36,10 @@ __all__ = [
     "Address",
     "Connection",
     "check_sessions",
+    "failure_of",
     "fetch",
     "is_idle",
     "is_of_schema",
-    "merged",
     "read_url",
     "translate",
 ]
@@ -69,6 +71,7 @@ class Connection(psycopg.Connection[Row]):
 
     silence: float | None = _SILENCE
     _cursor: psycopg.Cursor[Row] | None = None
+    _merging: psycopg.ClientCursor[Row] | None = None
     hints: list[psycopg.Notify]
     is_pooled = False  # somebody between here and the server made out to be it
 
@@ -91,6 +94,19 @@ class Connection(psycopg.Connection[Row]):
             cursor = self._cursor = self.cursor()
         cursor.execute(statement.sql, values)
         return cursor.fetchall() if cursor.description else []
+
+    def merged(self, statement: Statement, values: Sequence[Any]) -> str:
+        """Return a statement with its values in it, to be sent together with others."""
+        merging = self._merging
+        if merging is None:
+            merging = self._merging = psycopg.ClientCursor(self)
+        return merging.mogrify(statement.sql, values)
+
+    def send(self, text: str) -> list[PGresult]:
+        """Run statements in one round trip and return what came of each, up to one that failed."""
+        with self.lock:
+            self.pgconn.send_query(text.encode())
+            return self.wait(execute(self.pgconn))
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer, for so many seconds at most."""
@@ -234,14 +250,14 @@ def fetch(connection: Connection, statement: Statement, params: dict[str, Any]) 
     return connection.execute(statement.sql, statement.bind(params), prepare=False).fetchall()
 
 
-def merged(connection: Connection, statement: Statement, params: dict[str, Any]) -> str:
-    """Return a statement with its values in it, to be sent together with others."""
-    return psycopg.ClientCursor(connection).mogrify(statement.sql, statement.bind(params))
-
-
 def is_idle(connection: Connection) -> bool:
     """Tell whether a connection is whole and in the middle of nothing."""
     return connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def failure_of(result: PGresult) -> psycopg.Error | None:
+    """Return the failure that one of several statements came to, if it is one."""
+    return psycopg.errors.error_from_result(result) if result.status == ExecStatus.FATAL_ERROR else None
 
 
 def is_of_schema(error: psycopg.Error) -> bool:

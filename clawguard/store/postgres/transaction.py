@@ -13,7 +13,7 @@ import psycopg
 from clawguard.errors import ClawguardError, StoreUnavailable
 from clawguard.store import Reach, Row
 from clawguard.store.blocks import entered_block, is_running
-from clawguard.store.postgres.connections import Connection, is_idle, merged, translate
+from clawguard.store.postgres.connections import Connection, failure_of, is_idle, translate
 from clawguard.store.postgres.words import adapted, adapted_row, restored
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class PostgresTransaction:
         "_connection",
         "_durable",
         "_first",
+        "_held",
+        "_hints",
         "_reach",
         "_store",
         "links",
@@ -55,6 +57,8 @@ class PostgresTransaction:
         self._action: Callable[[], None] | None = None
         self._connection: Connection
         self._first: list[Row] | None = None
+        self._held: list[str] = []
+        self._hints = False
 
     def __enter__(self) -> PostgresTransaction:
         store = self._store
@@ -91,6 +95,7 @@ class PostgresTransaction:
         if name == _FIRST and first is not None:
             self._mine()
             return first
+        self._run_held()
         statement = self._catalog[name] if filters is None else self._catalog.compose(name, filters)
         try:
             rows = self._mine().ask(statement, statement.bind(adapted(name, params)))
@@ -99,13 +104,17 @@ class PostgresTransaction:
         return restored(name, rows)
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
-        """Run a named statement for each row: see `Transaction.run_many`."""
+        """Run a named statement for each row: see `Transaction.run_many`.
+
+        A single row gives nothing back to wait for: it goes with what is sent next, the commit at the latest.
+        """
         self._first = None
         rows = [adapted_row(name, row) for row in rows]
         try:
             if len(rows) == 1:
-                self._mine().ask(self._catalog[name], rows[0])
+                self._held.append(self._mine().merged(self._catalog[name], rows[0]))
             elif rows:
+                self._run_held()
                 self._mine().cursor().executemany(self._catalog[name].sql, rows)
         except psycopg.Error as error:
             raise self._store._told(error) from None
@@ -113,6 +122,23 @@ class PostgresTransaction:
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Run an action right after the commit: see `Transaction.on_commit`."""
         self._action = action
+
+    def hint(self) -> None:
+        """Tell others behind the commit that there is something to read: see `Transaction.hint`."""
+        self._hints = True
+
+    def _run_held(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            self._send("; ".join(held))
+
+    def _send(self, text: str) -> None:
+        try:
+            failures = [failure_of(result) for result in self._mine().send(text)]
+        except psycopg.Error as error:
+            raise self._store._told(error) from None
+        if failures[-1] is not None:
+            raise self._store._told(failures[-1])
 
     def _mine(self) -> Connection:
         """Return the connection, which a forked child has not: it was its parent's."""
@@ -148,19 +174,30 @@ class PostgresTransaction:
         steps = [self._catalog[f"write.begin_beside{kind}"].sql]
         if reach.names:
             names = json.dumps(reach.names)
-            steps.append(merged(connection, self._catalog["write.lock_names"], {"names": names}))
+            steps.append(connection.merged(self._catalog["write.lock_names"], [names]))
         if reach.session_id is not None:
-            tree = {"session_id": reach.session_id}
-            steps.append(merged(connection, self._catalog["write.lock_tree"], tree))
+            steps.append(connection.merged(self._catalog["write.lock_tree"], [reach.session_id]))
         return "; ".join((*steps, self._catalog[f"{_FIRST}_beside"].sql))
 
     def _commit(self) -> None:
+        """Send what is held, the commit and the hint in one text; each of them fails in its own way.
+
+        What comes behind a COMMIT is a transaction of its own: the commit stands, whatever becomes of it.
+        """
+        steps = [*self._held, "COMMIT", *([self._catalog["hint.send"].sql] if self._hints else [])]
         try:
-            told = self._mine().execute("COMMIT", prepare=False).statusmessage
+            told = self._mine().send("; ".join(steps))
         except psycopg.Error as error:
             raise translate(error, committing=True) from None
-        if told != "COMMIT":
+        commit, last, failure = len(self._held), len(told) - 1, failure_of(told[-1])
+        if failure is not None and last < commit:
+            raise self._store._told(failure)
+        if failure is not None and last == commit:
+            raise translate(failure, committing=True)
+        if told[commit].command_status != b"COMMIT":
             raise StoreUnavailable("the transaction was undone by the database")
+        if failure is not None:
+            _logger.warning("no hint was sent, others will look by themselves: %s", translate(failure))
 
     def _after_commit(self) -> None:
         try:
