@@ -8,9 +8,12 @@ for it and hand it over, so that a caller can give up at its deadline.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import struct
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from clawguard.errors import StoreBusy, StoreUnavailable
@@ -18,6 +21,7 @@ from clawguard.errors import StoreBusy, StoreUnavailable
 __all__ = ["WriterQueue"]
 
 _COUNTER_BYTES = 8
+_WAIT, _WAIT_AT = struct.Struct("<d"), 8
 _MANY = 2**32  # more commits than were ever counted: the file was damaged, and a checkpoint is due
 
 
@@ -40,6 +44,7 @@ class WriterQueue:
         self._waiting = False
         self._granted = False
         self._closed = False
+        self._waited_at = -math.inf
 
     def acquire(self) -> None:
         """Take the lock, or raise StoreBusy when it is not had within the timeout (seconds).
@@ -49,7 +54,7 @@ class WriterQueue:
         self.check_not_mine()
         deadline = time.monotonic() + self._timeout
         try:
-            if not (self._threads.acquire(timeout=self._timeout) and self._lock_file(deadline)):
+            if not (self._lock_threads() and self._lock_file(deadline)):
                 raise self._busy()
         except OSError as error:
             self.release()
@@ -78,16 +83,19 @@ class WriterQueue:
         """Give the lock back and let another writer run; nothing happens where this thread has it not."""
         if not self.is_mine():
             return
+        is_wanted = False
         try:
             with self._lock:
                 if self._fd >= 0 and not self._asked:
+                    is_wanted = self._is_wanted()
                     fcntl.flock(self._fd, fcntl.LOCK_UN)
                     if self._closed:
                         self._close_file()
         finally:
             self._threads.release()
-        # Where there are more writers than cores, the one just woken would else wait for a time slice.
-        os.sched_yield()
+        if is_wanted:
+            # Where there are more writers than cores, the one just woken would else wait for a time slice.
+            os.sched_yield()
 
     def count_commit(self, weight: int = 1) -> int:
         """Count a commit since the last checkpoint, over all processes; the lock must be held."""
@@ -157,6 +165,24 @@ class WriterQueue:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = os.open(self._path, flags, 0o600)
 
+    def _lock_threads(self) -> bool:
+        if self._threads.acquire(blocking=False):
+            return True
+        self._waited_at = time.monotonic()
+        return self._threads.acquire(timeout=self._timeout)
+
+    def _note_wait(self) -> None:
+        """Note for other processes that somebody begins to wait, by the clock that all of them share."""
+        with suppress(OSError):
+            os.pwrite(self._fd, _WAIT.pack(time.monotonic()), _WAIT_AT)
+
+    def _is_wanted(self) -> bool:
+        """Tell whether somebody began to wait who may be waiting still."""
+        latest = self._waited_at
+        with suppress(OSError, struct.error):
+            latest = max(latest, *_WAIT.unpack(os.pread(self._fd, _WAIT.size, _WAIT_AT)))
+        return 0 <= time.monotonic() - latest < self._timeout
+
     def _lock_file(self, deadline: float) -> bool:
         with self._lock:
             self.open()
@@ -164,6 +190,7 @@ class WriterQueue:
                 try:
                     fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
+                    self._note_wait()
                     self._ask_helper()
                 else:
                     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -134,6 +135,51 @@ def test_every_thread_that_waits_gives_up_at_its_own_deadline(path: Path) -> Non
     wait_until_free(path)
     queue.acquire()
     queue.release()
+    queue.close()
+
+
+@pytest.fixture
+def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Gather how often the processor was left to others."""
+    seen: list[None] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: seen.append(None))
+    return seen
+
+
+@pytest.mark.parametrize("who", ["a thread", "a process"])
+def test_the_processor_is_left_to_a_writer_that_waits_and_to_nobody_else(
+    path: Path, yields: list[None], who: str
+) -> None:
+    mine, others = WriterQueue(path, timeout=PATIENCE), WriterQueue(path, timeout=PATIENCE)
+    queue = mine if who == "a thread" else others
+
+    def write() -> None:
+        queue.acquire()
+        queue.release()
+
+    write()
+    assert yields == []
+    mine.acquire()
+    waiter = threading.Thread(target=write)
+    waiter.start()
+    while not (queue._waiting or queue._waited_at > 0):
+        time.sleep(0.001)
+    mine.release()
+    assert yields
+    waiter.join(PATIENCE)
+    for each in (mine, others):
+        each.close()
+
+
+def test_a_wait_of_long_ago_or_of_before_the_machine_was_started_leaves_it_to_nobody(
+    path: Path, yields: list[None]
+) -> None:
+    queue = WriterQueue(path, timeout=PATIENCE)
+    for noted in (time.monotonic() - PATIENCE, time.monotonic() + 1_000, float("nan"), float("inf")):
+        path.write_bytes(bytes(8) + struct.pack("<d", noted))
+        queue.acquire()
+        queue.release()
+    assert yields == []
     queue.close()
 
 
