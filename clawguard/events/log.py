@@ -93,7 +93,7 @@ class EventLog:
         self._genesis = genesis(issuer)
         self._safe_seq = 0
         self._linker = Linker(store)
-        self.heard: Callable[[Sequence[Entry]], None] | None = None
+        self._ears: tuple[Callable[[Sequence[Entry]], None], ...] = ()
         self.latest = self._last()[1]
         self._closed = False
         self._begin_anew()
@@ -125,13 +125,17 @@ class EventLog:
 
     def after_commit(self, written: list[Entry]) -> None:
         """Have what is queued delivered, and tell whoever follows or waits; no lock is held here."""
-        if self.heard is not None:
-            self.heard(written)
+        for hear in self._ears:
+            hear(written)
         self._bus.deliver()
         self.stir()
         self.alerts.sound(written)
         if not written[0].seq:
             self._linker.leave(len(written))
+
+    def listen(self, hear: Callable[[Sequence[Entry]], None]) -> None:
+        """Have something of ours hear what each transaction of this process wrote, before anybody else."""
+        self._ears += (hear,)
 
     def stir(self) -> None:
         """Have whoever follows or waits look at once."""

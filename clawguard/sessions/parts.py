@@ -174,9 +174,11 @@ def _assemble(
     recorder = Recorder(change, clock=clock)
     keychain = Keychain(store, guard, kek=key)
     bus.report = recorder.receiver_failed
+    cache = ContextCache(capacity=_CACHE_CAPACITY, clock=clock)
+    log.listen(cache.heard)
     feed = Feed(store, clock, bound=bound) if bound else None
     if feed is not None:
-        log.heard = feed.heard
+        log.listen(feed.heard)
     return Parts(
         store=store,
         clock=clock,
@@ -187,7 +189,7 @@ def _assemble(
         lines=Lines(store, guard),
         bus=bus,
         log=log,
-        cache=ContextCache(capacity=_CACHE_CAPACITY, clock=clock),
+        cache=cache,
         recorder=recorder,
         endings=Endings(store, change, clock=clock, new_id=new_id),
         servers=Servers(Bench(store, log, bus, change, clock), new_id=new_id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from clawguard.clock import SECOND, to_datetime
@@ -94,16 +95,22 @@ def context_of(standing: Standing, *, session_id: str, scopes: ScopeSet) -> Sess
     return SessionContext(
         session_id=session_id,
         generation=standing.generation,
-        agent_id=standing.agent_id,
+        agent_id=_shared(standing.agent_id),
         subject=standing.subject,
-        workspace_id=standing.workspace_id,
-        audience=standing.audience,
+        workspace_id=_shared(standing.workspace_id),
+        audience=_shared(standing.audience),
         role=standing.role,
         scopes=scopes,
         task_type=standing.task_type,
         expires_at=to_datetime(standing.expires_at),
         actors=decode_actors(standing.actors),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _shared(text: str) -> str:
+    """Return one object for equal texts: thousands of contexts are remembered that name the same."""
+    return text
 
 
 def touch_every(idle_timeout: int | None) -> int:
