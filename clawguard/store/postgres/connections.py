@@ -48,7 +48,7 @@ _FLOOR = 130_000
 _DEFAULT_SCHEMA = "clawguard"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _QUERY_TIMEOUT = 30  # seconds
-_IDLE_TIMEOUT = 30  # seconds that the write lock is left to a process that was stopped while writing
+_IDLE = 4.0  # seconds between two steps of a write; less than others wait: who is cut off fails none of them
 _DEFAULTS = {
     "fallback_application_name": "clawguard",
     "keepalives_idle": "10",
@@ -141,8 +141,10 @@ class Address:
         """What is listened on for ends in the schema."""
         return f"clawguard:{self.lock}"
 
-    def connect(self, catalog: Catalog, *, silence: float = _SILENCE) -> Connection:
+    def connect(self, catalog: Catalog, *, silence: float = _SILENCE, idle: float = _IDLE) -> Connection:
         """Open a connection, set it up and check the server; it gives up after so long a silence.
+
+        The server undoes a write of its that has not gone on for the `idle` seconds.
 
         Raises StoreUnavailable where the server does not answer, lets nobody in or only reads, ConfigError
         where it is not one to be used.
@@ -158,7 +160,7 @@ class Address:
             ) from None
         connection.silence = patience
         try:
-            self._set_up(connection, catalog)
+            self._set_up(connection, catalog, idle=idle)
         except psycopg.Error as error:
             connection.close()
             raise translate(error) from None
@@ -173,7 +175,7 @@ class Address:
         given = int(self.parts.get("connect_timeout", "0"))
         return max(_SHORTEST_PATIENCE, min(given if given > 0 else _PATIENCE, math.ceil(silence)))
 
-    def _set_up(self, connection: Connection, catalog: Catalog) -> None:
+    def _set_up(self, connection: Connection, catalog: Catalog, *, idle: float) -> None:
         connection.adapters.register_dumper(int, Int8Dumper)  # else each size is prepared by itself
         connection.adapters.register_dumper(bool, _Flag)
         connection.prepare_threshold = 2
@@ -183,7 +185,7 @@ class Address:
             "lock": str(self.lock),
             "lock_timeout": f"{max(1, round(self.lock_timeout * 1_000))}ms",
             "statement_timeout": f"{_QUERY_TIMEOUT}s",
-            "idle_timeout": f"{_IDLE_TIMEOUT}s",
+            "idle_timeout": f"{round(idle * 1_000)}ms",
         }
         fetch(connection, catalog["connection.set_up"], settings)
         [(version, encoding, reads_only, pid)] = fetch(connection, catalog["connection.check"], {})

@@ -42,6 +42,7 @@ __all__ = ["PostgresStore"]
 _READERS = 8
 _MOVING = ("moving", "moving_postgres")
 _LONGEST_LOOK = 5.0  # seconds that a look at the log may take
+_IDLE_MOVING = 30.0  # seconds: whoever moves a database writes another one meanwhile
 _BEYOND_LOCKS = 2.0  # seconds: a keyed read that waited for a lock is told of it by the server first
 
 
@@ -259,7 +260,8 @@ class PostgresStore:
     def _open_writer(self) -> Connection:
         if self._writer is None:
             with self._opening:
-                self._writer = self._address.connect(self._catalog)
+                idle = {"idle": _IDLE_MOVING} if self._moves else {}
+                self._writer = self._address.connect(self._catalog, **idle)
         return self._writer
 
     def _move_state(self, connection: Connection) -> MoveState | None:
