@@ -169,7 +169,7 @@ def test_other_contents_are_refused(path: Path, client: RefreshClient, host: Hos
     assert client.token() == TOKEN
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_any_other_bytes_are_refused(path: Path, client: RefreshClient, text: bytes) -> None:
     path.write_bytes(text)

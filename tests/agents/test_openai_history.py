@@ -89,7 +89,7 @@ ANY_ITEM = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(ANY_ITEM, max_size=4))
 def test_any_json_comes_back_byte_for_byte(manager: SessionManager, items: Any) -> None:
     conversation = HistorySession(manager, manager.create("planner", scopes=""))

@@ -65,7 +65,7 @@ def typed(place: tuple[str, str | None], value: str) -> list[str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(places()), value=st.sampled_from(VALUES))
 def test_any_value_gets_a_documented_answer(place: tuple[str, str | None], value: str, cli: Cli) -> None:
     code = main(typed(place, value))

@@ -164,7 +164,7 @@ some_scopes = st.lists(st.sampled_from([*ACTIONS, "docs:*", "mail:*", "*"]), max
 some_seconds = st.none() | st.integers(1, 400)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(held=some_scopes, scopes=some_scopes, uses=st.integers(1, 9), ttl=some_seconds, idle=some_seconds)
 def test_attack_83_a_child_has_what_it_asked_for_or_is_refused_and_never_outlives_its_parent(
     held: str, scopes: str, uses: int, ttl: int | None, idle: int | None
@@ -198,7 +198,7 @@ def test_attack_83_a_child_has_what_it_asked_for_or_is_refused_and_never_outlive
 ALLOW = {"name": "any", "effect": "allow", "actions": "*"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     user=some_scopes,
     deputy=some_scopes,

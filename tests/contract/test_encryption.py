@@ -65,7 +65,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=8), begins=st.integers(0, 8), rotates=st.integers(0, 8))
 def test_whatever_is_done_an_encrypted_store_says_what_a_plain_one_says(
     tmp_path: Path, steps: list[Any], begins: int, rotates: int

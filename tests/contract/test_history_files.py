@@ -192,7 +192,7 @@ def test_a_place_that_cannot_be_written_to_is_said(
 # in
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(MESSAGES, max_size=6))
 def test_what_is_carried_out_and_in_again_is_the_same(tmp_path: Path, messages: list[dict[str, Any]]) -> None:
     with open_manager() as manager:

@@ -164,7 +164,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=4))
 def test_any_json_object_without_floats_comes_back_as_it_was(publisher: SessionManager, data: Any) -> None:
     event = publisher.publish("note.taken", data)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clawguard import InvalidArgument, Session, SessionManager, SessionNotFound, StoreUnavailable
@@ -76,7 +76,6 @@ def found(manager: SessionManager, keyword: str, **narrowed: Any) -> list[int]:
     return sorted(hit.seq for hit in manager.history.search(keyword, **narrowed))
 
 
-@settings(deadline=None)
 @given(keyword=ANY_TEXT, said=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_any_text_is_a_valid_search_of_any_text(shared: SessionManager, keyword: str, said: str) -> None:
     session = shared.create("agent", scopes="x")
@@ -86,7 +85,6 @@ def test_any_text_is_a_valid_search_of_any_text(shared: SessionManager, keyword:
     shared.history.delete(session)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "Nd"], max_codepoint=0x2FF), min_size=1, max_size=12))
 def test_every_word_that_was_said_is_found_and_so_is_its_beginning(shared: SessionManager, word: str) -> None:
     session = shared.create("agent", scopes="x")

@@ -13,7 +13,7 @@ from tests.openers import open_manager
 from tests.otel.telemetry import POLICY, Telemetry, refused
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(share=st.floats(0, 1), calls=st.integers(1, 400), every=st.integers(1, 7), first=st.integers(0, 6))
 @example(share=0.5, calls=400, every=2, first=1)  # by "one in two" it would be all or nothing
 @example(share=0.1, calls=400, every=5, first=3)

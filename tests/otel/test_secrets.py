@@ -19,7 +19,7 @@ from tests.otel.telemetry import POLICY, Telemetry
 SHOWN = ("validate", "delegate", "redeem", "refresh", "revoke", "end", "invalidate", "use", "authorize")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     calls=st.lists(st.tuples(st.sampled_from(SHOWN), st.integers(0, 11), st.booleans()), max_size=25),
     share=st.sampled_from((0.0, 1.0)),

@@ -80,7 +80,6 @@ class Fuzzed:
         @settings(
             max_examples=count,
             database=None,
-            deadline=None,
             phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         )

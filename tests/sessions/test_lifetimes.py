@@ -142,7 +142,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STEPS)
 def test_no_order_of_delegate_and_refresh_lets_a_child_outlive_its_parent(
     steps: list[tuple[str, int, int, int]],
@@ -290,7 +290,7 @@ def test_a_clock_set_back_does_not_wake_the_dead() -> None:
             manager.validate(dead.token)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.000001, 100), st.integers(0, 10**12))
 def test_a_token_is_taken_until_its_end_and_not_at_it(ttl: float, offset: int) -> None:
     clock = FakeClock(FakeClock().at + offset)

@@ -396,6 +396,6 @@ class Lives(World, RuleBasedStateMachine):
 
 
 Lives.TestCase.settings = settings(
-    max_examples=250, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=250, stateful_step_count=20, suppress_health_check=list(HealthCheck)
 )
 TestLives = pytest.mark.timeout(600)(Lives.TestCase)  # a failure takes minutes to be made small

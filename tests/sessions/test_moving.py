@@ -208,7 +208,7 @@ class Cut(BaseException):
     """Ends a copy somewhere."""
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 60), max_size=3), between=st.integers(0, 3))
 def test_a_copy_that_breaks_off_goes_on_where_it_stood(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, cuts: list[int], between: int

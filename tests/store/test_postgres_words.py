@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from clawguard import SessionManager
@@ -35,7 +35,6 @@ def test_different_texts_stay_different(one: str, other: str) -> None:
     assert (words._escaped(one) == words._escaped(other)) == (one == other)
 
 
-@settings(deadline=None)
 @given(text=TEXTS)
 def test_a_message_comes_back_from_the_server_as_it_was(manager: SessionManager, text: str) -> None:
     session = manager.create("a", scopes="x")

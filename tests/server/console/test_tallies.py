@@ -31,7 +31,7 @@ def total(counted: Any) -> Counter[str]:
     return sum((counts for _, counts in counted), Counter())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(acts=ACTS)
 def test_every_act_of_the_last_hour_is_counted_in_its_minute(acts: list[tuple[str, int]]) -> None:
     clock = FakeClock()
