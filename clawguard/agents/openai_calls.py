@@ -61,13 +61,16 @@ def call_here(sessions: object) -> Call | None:
 def run_around(sessions: object) -> object:
     """Return what stands for the run whose agent runs here: None for one that is inside of no other.
 
-    That is the call of the tool that began it, or, where nothing was bound for that, the span of who called.
+    That is the call of the tool that began it, or, where nothing was bound for that, the span that the run
+    began in: the tool's, and not that of who called it, who may call many at once.
     """
     agent, caller = _agents_here()
     call = _call.get()
     while call is not None and (call.span is agent or call.sessions is not sessions):
         call = call.outer  # one of this very agent's
-    return call if call is not None and call.span is caller else caller
+    if call is not None and call.span is caller:
+        return call
+    return None if caller is None else _around(agent)
 
 
 def is_over(run: object) -> bool:

@@ -241,6 +241,53 @@ def test_two_calls_at_once_have_a_specialist_each(manager: SessionManager, lead:
     assert [each.cause for each in ended] == ["finished"] * 2
 
 
+def handing_to_a_specialist(name: str, *turns: Any, tool: Any = read, **more: Any) -> tuple[Any, Scripted]:
+    """Make a tool that nobody guards: an agent that hands its run to a specialist; return its model too."""
+    model = Scripted(*turns)
+    specialist = Agent(name="specialist", model=model, tools=[tool])
+    helper = Agent(name=name, model=Scripted([hand_off("specialist")]), handoffs=[specialist])
+    return helper.as_tool(name, "Helps.", hooks=HandoffHooks(), **more), model
+
+
+@pytest.mark.usefixtures("tracing")
+def test_attack_a_specialist_acts_below_the_helper_of_another_call(
+    manager: SessionManager, lead: IssuedSession
+) -> None:
+    """Two helpers at once, in calls that nobody guards, hand over to specialists of one name."""
+    both = asyncio.Barrier(2)
+
+    @function_tool(tool_input_guardrails=GUARDS)
+    async def meet() -> str:
+        """Wait for the other one, and tell below whom."""
+        await asyncio.wait_for(both.wait(), 30)
+        return f"below {current_session().actors[0].agent_id}"
+
+    made = [
+        handing_to_a_specialist(name, [call("meet")], [says("done")], tool=meet) for name in ("one", "two")
+    ]
+    model = Scripted([call("one", input="go"), call("two", input="go")], [says("done")])
+    given = {name: manager.create(name, scopes="docs:read") for name in ("one", "two")}
+    sessions = AgentSessions(manager, {"lead": lead, **given}, handoffs={"specialist": "docs:read"})
+    outer = Agent(name="lead", model=model, tools=[tool for tool, _ in made])
+    asyncio.run(asyncio.wait_for(Runner.run(outer, "go", context=sessions), 60))
+    for (_, seen), name in zip(made, given, strict=True):
+        assert f"below {name}" in seen.seen[-1]
+
+
+@pytest.mark.usefixtures("tracing")
+def test_attack_an_agent_finds_what_a_run_that_failed_left_to_its_name(
+    manager: SessionManager, lead: IssuedSession
+) -> None:
+    helper, _ = handing_to_a_specialist("helper", [call("read")], [call("read")], max_turns=2)
+    other = Agent(name="specialist", model=Scripted([call("read")], [says("done")]), tools=[read])
+    model = Scripted([call("helper", input="go")], [call("other", input="go")], [says("done")])
+    outer = Agent(name="lead", model=model, tools=[helper, other.as_tool("other", "Helps too.")])
+    given = {"lead": lead, "helper": manager.create("helper", scopes="docs:read")}
+    sessions = AgentSessions(manager, given, handoffs={"specialist": "docs:read"})
+    asyncio.run(Runner.run(outer, "go", context=sessions))
+    assert "refused: no session" in shown(other)
+
+
 class Transport(RealtimeModel):
     """Call tools in one task, as a realtime model's connection does."""
 
