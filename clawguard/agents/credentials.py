@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument
+from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument, SessionEnded
+from clawguard.guard import Proof
 from clawguard.models import Inspection, IssuedSession, SessionContext
 from clawguard.scopes import Scopes
+from clawguard.sessions.awaiting import may_write, waits
 from clawguard.sessions.current import Use, Validator
 
-__all__ = ["Credential", "Guarding", "checked_credential", "told"]
+__all__ = ["Credential", "Discreet", "Guarding", "checked_credential", "told"]
 
 Credential = str | IssuedSession | SessionContext
 
@@ -48,3 +50,30 @@ def told(refusal: AccessDenied) -> str:
     if isinstance(refusal, InsufficientScope):
         return f"refused: this agent lacks the scope {' '.join(refusal.missing)}"
     return f"refused: {refusal.code.replace('_', ' ')}"
+
+
+class Discreet:
+    """Check for code whose errors a host may show a model: of an end they say its cause, and no reason."""
+
+    def __init__(self, validator: Validator) -> None:
+        self._validator = validator
+        self._reads_wait = waits(validator)
+
+    def validate(
+        self, token_or_context: str | SessionContext, /, *, require: Scopes = (), proof: Proof | None = None
+    ) -> SessionContext:
+        """Return the context as it now stands, or raise."""
+        try:
+            return self._validator.validate(token_or_context, require=require, proof=proof)
+        except SessionEnded as ended:
+            raise SessionEnded(ended.cause) from None
+
+    def recheck(self, context: SessionContext, /, *, require: Scopes = ()) -> None:
+        """Raise as `validate` does, without counting it as activity."""
+        try:
+            self._validator.recheck(context, require=require)
+        except SessionEnded as ended:
+            raise SessionEnded(ended.cause) from None
+
+    def _may_write(self, token: object) -> bool:
+        return may_write(self._validator, token)

@@ -20,7 +20,7 @@ from agents import (
     TResponseInputItem,
 )
 
-from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
+from clawguard.agents.credentials import Credential, Discreet, Guarding, checked_credential, told
 from clawguard.agents.handed import Handed
 from clawguard.agents.openai_calls import Call, call_here, check_own_task, is_over, run_around
 from clawguard.checks import check_text
@@ -111,7 +111,7 @@ class AgentSessions:
     async def bind(self, agent: str, *, require: Scopes) -> None:
         """Validate an agent's session, and bind it for the call of a tool that this task is."""
         call = Call(self, agent, self._credential_of(agent))
-        await Use(self._guarding, call.held, require=require, reaches=call.reaches).bind()
+        await Use(Discreet(self._guarding), call.held, require=require, reaches=call.reaches).bind()
         call.begin(self._begin_to_end)
 
     async def __aenter__(self) -> AgentSessions:

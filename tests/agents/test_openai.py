@@ -225,6 +225,24 @@ def test_after_a_revoke_the_next_call_is_refused(
     assert "bob" not in "".join(model.seen)
 
 
+def test_a_tool_whose_session_ends_tells_its_model_no_reason(
+    manager: SessionManager, coordinator: IssuedSession
+) -> None:
+    """Also where the SDK shows a model the error of a function deeper down."""
+
+    @function_tool(tool_input_guardrails=BOUND, failure_error_function=lambda _, error: f"failed: {error}")
+    def end_and_send() -> str:
+        """Send too late."""
+        manager.revoke(coordinator, reason="leaked by bob")
+        return deeper()
+
+    model = Scripted([call("end_and_send")], [says("done")])
+    sessions = AgentSessions(manager, {"coordinator": coordinator})
+    assert run(agent("coordinator", model, tools=[end_and_send]), sessions) == [
+        "failed: session ended: revoked"
+    ]
+
+
 def test_revoking_the_coordinator_ends_the_specialist(
     manager: SessionManager, coordinator: IssuedSession
 ) -> None:
