@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from clawguard.agents.credentials import bound_for_call
 from clawguard.errors import ClawguardError, ConfigError, InsufficientScope, NoSession
 from clawguard.guard import Proof
 from clawguard.models import SessionContext
@@ -95,12 +96,14 @@ class Callers:
 
         `scope` is the ASGI scope of its request; None, where there is no HTTP, takes the session that is
         bound around the server, and checks it again. The work is cancelled within a second of its session's
-        end. `failed` tells of a result whether it says that the work failed: what the host made of a refusal.
+        end, and a task of its own that outlives it is nobody's. `failed` tells of a result whether it says
+        that the work failed: what the host made of a refusal.
         """
         exchange = None if scope is None else _exchange_of(scope)
         call = _Call(self.checker, fresh=None if exchange is None else exchange.session)
         try:
-            async with Use(call, current_session() if exchange is None else exchange.session, require=()):
+            session = current_session() if exchange is None else exchange.session
+            async with bound_for_call(call, session, require=()):
                 result = await work()
         except REFUSED as error:
             refusal = call.refusal or error

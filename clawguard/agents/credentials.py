@@ -5,6 +5,8 @@ Nothing that a model, a message or a trace can hold has a token in it.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from clawguard.errors import AccessDenied, InsufficientScope, InvalidArgument, SessionEnded
@@ -14,7 +16,7 @@ from clawguard.scopes import Scopes
 from clawguard.sessions.awaiting import may_write, waits
 from clawguard.sessions.current import Use, Validator
 
-__all__ = ["Credential", "Discreet", "Guarding", "checked_credential", "told"]
+__all__ = ["Credential", "Discreet", "Guarding", "bound_for_call", "checked_credential", "told"]
 
 Credential = str | IssuedSession | SessionContext
 
@@ -27,6 +29,22 @@ class Guarding(Validator, Protocol):
 
     def inspect(self, token: str, /) -> Inspection:
         """Tell what a token is, without recording anything."""
+
+
+@asynccontextmanager
+async def bound_for_call(
+    validator: Validator, held: str | SessionContext, *, require: Scopes
+) -> AsyncIterator[SessionContext]:
+    """Validate a session once and bind it for one call, which is cancelled within a second of its end.
+
+    What outlives the call, such as a task of its own, has a copy of its context, and is nobody's.
+    """
+    goes_on = True
+    try:
+        async with Use(validator, held, require=require, reaches=lambda: goes_on) as session:
+            yield session
+    finally:
+        goes_on = False
 
 
 def checked_credential(given: object, *, argument: str) -> str | SessionContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from pydantic_ai import RunContext, ToolDefinition
@@ -17,14 +18,13 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT
 
-from clawguard.agents.credentials import Credential, Guarding, checked_credential, told
+from clawguard.agents.credentials import Credential, Guarding, bound_for_call, checked_credential, told
 from clawguard.checks import check_text
 from clawguard.errors import AccessDenied, ConfigError, NoSession, PolicyDenied
 from clawguard.models import SessionContext
 from clawguard.scopes import Scopes, ScopeSet, parse_scopes
 from clawguard.sessions.aio import AsyncSessionManager, AsyncVerifier, plain_of
 from clawguard.sessions.awaiting import read
-from clawguard.sessions.current import Use
 
 __all__ = ["SessionCapability"]
 
@@ -39,8 +39,8 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
     model has for it; a tool that is not named there is neither shown nor run. An output function is checked
     as a tool is, and named there alike; one that the model gives its text to, by its own name. One that is
     not named there fails the run with ConfigError. In both `current_session()` and `@requires` work, and what
-    runs when its session ends is cancelled within a second. A refusal is the answer to the model; where the
-    store cannot be asked the run fails. Runs on asyncio only.
+    runs when its session ends is cancelled within a second; a task that outlives its call is nobody's. A
+    refusal is the answer to the model; where the store cannot be asked the run fails. Runs on asyncio only.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
     ) -> Any:
         """Validate the session once, and run the tool with it bound."""
         try:
-            async with self._use(ctx.deps, tool_def.name):
+            async with self._bound(ctx.deps, tool_def.name):
                 return await handler(args)
         except AccessDenied as refusal:
             raise ToolFailed(told(refusal)) from None
@@ -104,12 +104,12 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
                 hint="name it in `tools` of SessionCapability, a union's each in a ToolOutput(name=...)",
             )
         try:
-            async with self._use(ctx.deps, name):
+            async with self._bound(ctx.deps, name):
                 return await handler(output)
         except AccessDenied as refusal:
             raise ModelRetry(told(refusal)) from None
 
-    def _use(self, deps: AgentDepsT, tool: str) -> Use:
+    def _bound(self, deps: AgentDepsT, tool: str) -> AbstractAsyncContextManager[SessionContext]:
         given = self._session_of(deps)
         if given is None:
             _logger.warning("the tool %r was called in a run without a session", tool)
@@ -117,7 +117,8 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
         needed = self._tools.get(tool)
         if needed is None:
             raise PolicyDenied(tool, "no scopes are named for this tool")
-        return self._checker.use(checked_credential(given, argument="session_of"), require=needed)
+        held = checked_credential(given, argument="session_of")
+        return bound_for_call(self._checker, held, require=needed)
 
     def _reaches(self, held: ScopeSet | None, tool: str) -> bool:
         needed = self._tools.get(tool)

@@ -153,6 +153,32 @@ def test_a_call_outside_of_its_guard_runs_for_nobody(manager: SessionManager) ->
         assert asyncio.run(Callers(manager).run(None, tool)) == session.id
 
 
+def test_attack_a_task_that_outlives_its_call_acts_as_the_caller(manager: SessionManager) -> None:
+    session = manager.create("planner", scopes="docs:read")
+
+    async def main() -> None:
+        go_on, left = asyncio.Event(), []
+
+        async def later() -> str:
+            await go_on.wait()
+            return current_session().session_id
+
+        async def tool() -> str:
+            left.append(asyncio.create_task(later()))
+            return await asyncio.create_task(now())
+
+        async def now() -> str:
+            return current_session().session_id
+
+        with manager.use(session.token):
+            assert await Callers(manager).run(None, tool) == session.id
+        go_on.set()
+        with pytest.raises(NoSession):
+            await left[0]
+
+    asyncio.run(main())
+
+
 def test_a_failure_of_the_work_is_its_own_and_a_refusal_it_hides_is_not(manager: SessionManager) -> None:
     callers = Callers(manager)
 

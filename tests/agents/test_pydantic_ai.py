@@ -255,6 +255,32 @@ def test_a_tool_is_cancelled_when_its_session_ends(manager: SessionManager, read
     assert asyncio.run(host()) == [("endless", "refused: session ended")]
 
 
+def test_a_task_that_outlives_its_call_is_nobodys(manager: SessionManager, reader: IssuedSession) -> None:
+    script, left = Scripted(["read"]), []
+    capability = SessionCapability[Deps](manager, session_of=lambda deps: deps.session, tools=SCOPES)
+    made = Agent(script.model, deps_type=Deps, capabilities=[capability])
+
+    async def main() -> None:
+        go_on = asyncio.Event()
+
+        async def later() -> str:
+            await go_on.wait()
+            return current_session().agent_id
+
+        @made.tool_plain
+        async def read() -> str:
+            """Leave something behind."""
+            left.append(asyncio.create_task(later()))
+            return await asyncio.to_thread(lambda: current_session().agent_id)
+
+        assert answers(await made.run("go", deps=Deps(reader))) == [("read", "reader")]
+        go_on.set()
+        with pytest.raises(NoSession):
+            await left[0]
+
+    asyncio.run(main())
+
+
 def test_parallel_calls_and_runs_never_mix(manager: SessionManager) -> None:
     shared = agent(manager, TestModel(call_tools=["read", "open"]))
 
