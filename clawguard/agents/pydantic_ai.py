@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 from pydantic_ai import RunContext, ToolDefinition
@@ -15,6 +16,8 @@ from pydantic_ai.capabilities import (
 )
 from pydantic_ai.exceptions import ModelRetry, ToolFailed
 from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.models import ModelRequestContext
+from pydantic_ai.native_tools import AbstractNativeTool
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT
 
@@ -28,6 +31,9 @@ from clawguard.sessions.awaiting import read
 
 __all__ = ["SessionCapability"]
 
+_FINDS_TOOLS = (
+    "tool_search"  # the native tool that shows what `prepare_tools` has left, and does nothing else
+)
 _logger = logging.getLogger("clawguard.agents")
 
 
@@ -38,9 +44,11 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
     without one no tool is shown or run. `tools` says which scopes each tool needs, under the name that the
     model has for it; a tool that is not named there is neither shown nor run. An output function is checked
     as a tool is, and named there alike; one that the model gives its text to, by its own name. One that is
-    not named there fails the run with ConfigError. In both `current_session()` and `@requires` work, and what
-    runs when its session ends is cancelled within a second; a task that outlives its call is nobody's. A
-    refusal is the answer to the model; where the store cannot be asked the run fails. Runs on asyncio only.
+    not named there fails the run with ConfigError. A native tool is named there by its `unique_id`, such as
+    `web_search`; it is the model's provider that runs it, so it is hidden from the model, and no more. In
+    all others `current_session()` and `@requires` work, and what runs when its session ends is cancelled
+    within a second; a task that outlives its call is nobody's. A refusal is the answer to the model; where
+    the store cannot be asked the run fails. Runs on asyncio only.
     """
 
     def __init__(
@@ -68,6 +76,23 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
         """Return the tools that the session reaches as it now stands; that spends no use."""
         held = await read(self._checker, self._scopes_now, self._session_of(ctx.deps))
         return [each for each in tool_defs if self._reaches(held, each.name)]
+
+    async def before_model_request(
+        self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Hide the native tools that the session does not reach as it now stands."""
+        parameters = request_context.model_request_parameters
+        if parameters.native_tools:
+            held = await read(self._checker, self._scopes_now, self._session_of(ctx.deps))
+            shown = [each for each in parameters.native_tools if self._reaches_native(held, each)]
+            request_context.model_request_parameters = replace(parameters, native_tools=shown)
+        return request_context
+
+    async def prepare_model_request(
+        self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Do the same for another model, which may have been given others: before 2.68 there is none."""
+        return await self.before_model_request(ctx, request_context)
 
     async def wrap_tool_execute(
         self,
@@ -123,6 +148,9 @@ class SessionCapability(AbstractCapability[AgentDepsT]):
     def _reaches(self, held: ScopeSet | None, tool: str) -> bool:
         needed = self._tools.get(tool)
         return held is not None and needed is not None and not held.missing(needed)
+
+    def _reaches_native(self, held: ScopeSet | None, tool: AbstractNativeTool) -> bool:
+        return tool.kind == _FINDS_TOOLS or self._reaches(held, tool.unique_id)
 
     def _scopes_now(self, given: Credential | None) -> ScopeSet | None:
         """Return what a session holds, without spending a use; None for one that is over or none at all."""

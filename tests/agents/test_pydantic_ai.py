@@ -36,11 +36,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_ai import Agent, TextOutput, ToolOutput, UnexpectedModelBehavior, models
-from pydantic_ai.capabilities import Instrumentation
+from pydantic_ai.capabilities import Instrumentation, NativeTool
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.native_tools import CodeExecutionTool, MCPServerTool, WebSearchTool
 
 from clawguard.agents.credentials import Credential
 from clawguard.agents.pydantic_ai import SessionCapability
@@ -195,6 +196,44 @@ def test_a_hidden_tool_stays_refused_where_something_else_shows_it(
         with pytest.raises(Exception, match="refused: ") as failure, manager.use(reader.token):
             asyncio.run(called(name, deps))
         assert type(failure.value).__name__ == "ToolFailed"
+
+
+class Native(TestModel):
+    """Be a model whose provider runs tools of its own; `shown` are those of each request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[set[str]] = []
+
+    @classmethod
+    def supported_native_tools(cls) -> frozenset[Any]:
+        return frozenset({CodeExecutionTool, MCPServerTool, WebSearchTool})
+
+    async def request(self, messages: Any, model_settings: Any, model_request_parameters: Any) -> Any:
+        self.shown.append({each.unique_id for each in model_request_parameters.native_tools})
+        parameters = dataclasses.replace(model_request_parameters, native_tools=[])
+        return await super().request(messages, model_settings, parameters)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "shown"), [(None, set()), ("mail:send", set()), ("docs:*", {"mcp_server:docs"})]
+)
+def test_attack_a_native_tool_that_the_session_does_not_reach(
+    manager: SessionManager, scopes: str | None, shown: set[str]
+) -> None:
+    """Nobody could refuse its call: the provider runs it, with what the host gave it."""
+    named = {"mcp_server:docs": "docs:read", "web_search": "web:read"}
+    guard = SessionCapability[Deps](manager, session_of=lambda deps: deps.session, tools=named)
+    kinds = MCPServerTool(id="docs", url="https://mcp.example.com/mcp"), WebSearchTool(), CodeExecutionTool()
+    model = Native()
+    made = Agent(model, deps_type=Deps, capabilities=[guard, *(NativeTool[Deps](kind) for kind in kinds)])
+    session = None if scopes is None else manager.create("reader", scopes=scopes)
+    asyncio.run(made.run("go", deps=Deps(session)))
+    assert model.shown == [shown]
+    if session is not None:
+        manager.revoke(session)
+        asyncio.run(made.run("go", deps=Deps(session)))
+        assert model.shown == [shown, set()]
 
 
 def test_a_run_without_a_session_sees_and_does_nothing(
