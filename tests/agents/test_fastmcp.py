@@ -237,6 +237,25 @@ def test_attack_no_credential_reaches_a_fastmcp_tool_a_result_or_a_log(
     assert not [secret for secret in secrets if secret in told]
 
 
+@pytest.mark.parametrize("mode", ["stream", "json"])
+def test_attack_a_fastmcp_transport_session_lends_nobody_what_its_first_caller_may(
+    world: World, mode: str
+) -> None:
+    docs, write = world.docs(mode), {"name": "write", "arguments": {"name": "notes"}}
+    first = world.manager.create("planner", scopes="docs:*")
+    opened = post(docs, "initialize", INITIALIZE, headers=first.headers())
+    handle = {"mcp-session-id": opened.headers["mcp-session-id"]}
+    second = world.manager.create("planner", scopes="docs:read")
+    other = world.manager.create("other", scopes="docs:*")
+    assert post(docs, "tools/call", write, headers=second.headers() | handle).status_code == 403
+    assert post(docs, "tools/call", write, headers=other.headers() | handle).status_code == 404
+    world.manager.revoke(first)
+    assert post(docs, "tools/call", write, headers=first.headers() | handle).status_code == 401
+    whose = post(docs, "tools/call", {"name": "whoami", "arguments": {}}, headers=second.headers() | handle)
+    assert second.id in whose.text
+    assert docs.server.ran == []
+
+
 def test_attack_58_a_bound_token_is_no_bearer_token_at_a_fastmcp_server(world: World) -> None:
     key = ProofKey.generate()
     session, docs = world.manager.create("planner", scopes="docs:*", cnf=key.cnf), world.docs("stateless")
