@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,19 @@ import sys
 from langgraph_api.cli import run_server
 
 auth = {"path": "./own_auth.py:auth", "disable_studio_auth": True}
-run_server(port=int(sys.argv[1]), graphs={"echo": "./app.py:graph"}, auth=auth, disable_persistence=True)
+more = {"http": {"app": "./around.py:app"}, "allow_blocking": True} if sys.argv[2:] else {}
+graphs = {"echo": "./app.py:graph"}
+run_server(port=int(sys.argv[1]), graphs=graphs, auth=auth, disable_persistence=True, **more)
+"""
+AROUND = """
+import os
+from clawguard import Verifier
+from clawguard.web.asgi import ClawguardMiddleware
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+verifier = Verifier.open(os.environ["CLAWGUARD_URL"])
+app = Starlette(middleware=[Middleware(ClawguardMiddleware, verifier=verifier, optional=True)])
 """
 SCOPES = "threads:* store:* assistants:search"
 
@@ -76,12 +89,19 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder, port = tmp_path_factory.mktemp("langgraph"), free_port()
-    for name, text in {"app": APP, "own_auth": AUTH, "serve": SERVE}.items():
+    with serving(tmp_path_factory.mktemp("langgraph")) as found:
+        yield found
+
+
+@contextmanager
+def serving(folder: Path, *around: str) -> Iterator[Served]:
+    """Serve the graph; with `around` inside of our middleware too."""
+    port = free_port()
+    for name, text in {"app": APP, "own_auth": AUTH, "serve": SERVE, "around": AROUND}.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     with SessionManager.open(folder / "clawguard.db") as manager, (folder / "log").open("wb") as log:
         own = os.environ | {"CLAWGUARD_URL": str(folder / "clawguard.db"), "LANGSMITH_TRACING": "false"}
-        command = [sys.executable, "serve.py", str(port)]
+        command = [sys.executable, "serve.py", str(port), *around]
         process = subprocess.Popen(command, cwd=folder, env=own, stdout=log, stderr=log)
         try:
             end = time.monotonic() + 2 * PATIENCE
@@ -209,3 +229,28 @@ def test_no_token_is_kept_with_a_run_or_logged(served: Served, ana: IssuedSessio
     assert "Blocking call" not in everything[-1]
     for text in everything:
         assert not any(part in text for part in ana.token.split("."))
+
+
+def test_a_stream_that_waits_ends_with_its_session_inside_of_our_middleware(tmp_path: Path) -> None:
+    """The server by itself asks about a stream when that begins."""
+    begun = threading.Event()
+    heard: list[str] = []
+
+    def hear(url: str, session: IssuedSession) -> None:
+        bears: dict[str, Any] = {"headers": session.headers(), "timeout": PATIENCE}
+        with suppress(httpx.HTTPError), httpx.stream("GET", url, **bears) as response:
+            begun.set()
+            heard.extend(line for line in response.iter_lines() if line.startswith("data"))
+
+    with serving(tmp_path, "around") as found:
+        first, second = (found.manager.create("planner", scopes=SCOPES, subject="user:ana") for _ in range(2))
+        client = found.client(second)
+        thread = client.threads.create()["thread_id"]
+        hearing = threading.Thread(target=hear, args=(f"{found.url}/threads/{thread}/stream", first))
+        hearing.start()
+        assert begun.wait(PATIENCE)
+        found.manager.revoke(first)
+        hearing.join(PATIENCE)
+        assert not hearing.is_alive()
+        assert client.runs.wait(thread, "echo", input={})
+    assert heard == []
