@@ -155,7 +155,10 @@ class AgentSessions:
             ending.add_done_callback(self._note)
 
     async def _all_ended(self) -> None:
-        await asyncio.shield(asyncio.gather(*self._ending))
+        loop = asyncio.get_running_loop()  # a tool may run another, in a thread, which waits for its own
+        await asyncio.shield(
+            asyncio.gather(*(each for each in list(self._ending) if each.get_loop() is loop))
+        )
 
     def _note(self, ending: asyncio.Future[None]) -> None:
         self._ending.discard(ending)

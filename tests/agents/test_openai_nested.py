@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -286,6 +287,34 @@ def test_attack_an_agent_finds_what_a_run_that_failed_left_to_its_name(
     sessions = AgentSessions(manager, given, handoffs={"specialist": "docs:read"})
     asyncio.run(Runner.run(outer, "go", context=sessions))
     assert "refused: no session" in shown(other)
+
+
+def test_runs_in_threads_of_their_own_end_what_they_were_handed(
+    manager: SessionManager, lead: IssuedSession
+) -> None:
+    """Each in an event loop of its own, beside that of the outer run."""
+    begun = threading.Barrier(3)
+
+    @function_tool(name_override="helper", tool_input_guardrails=GUARDS)
+    def in_a_thread(context: RunContextWrapper[Any], input: str) -> str:
+        """Help, in a plain function."""
+        begun.wait(30)
+        specialist = Agent(name="specialist", model=Scripted([call("read")], [says("done")]), tools=[read])
+        helper = inner(turns=[[hand_off("specialist")]], handoffs=[specialist])
+        asyncio.run(Runner.run(helper, input, context=context.context, hooks=HandoffHooks()))
+        return f"{who()}, {shown(specialist).count('may read, as specialist')} below"
+
+    model = Scripted([call("helper", input="go") for _ in range(3)], [says("done")])
+    given = {"lead": lead, "helper": manager.create("helper", scopes="docs:read")}
+
+    async def host() -> None:
+        async with AgentSessions(manager, given, handoffs={"specialist": "docs:read"}) as sessions:
+            await Runner.run(Agent(name="lead", model=model, tools=[in_a_thread]), "go", context=sessions)
+
+    asyncio.run(host())
+    assert model.seen[-1].count("may read, as lead, 1 below") == 3
+    ended = list(manager.sessions.iter(agent_id="specialist"))
+    assert [each.cause for each in ended] == ["finished"] * 3
 
 
 class Transport(RealtimeModel):
