@@ -325,6 +325,33 @@ def test_a_guardrail_before_an_approval_is_asked_as_well(
     ]
 
 
+def test_attack_a_call_that_was_approved_runs_after_its_session_ended(
+    manager: SessionManager, coordinator: IssuedSession
+) -> None:
+    """Also a call inside of another's, whose own guardrail the SDK does not ask again."""
+    tool = function_tool(who, name_override="risky", needs_approval=True)
+    tool.tool_input_guardrails = READS
+    own = manager.create("helper", scopes="docs:read")
+    inner = Scripted([call("risky")], [says("done")])
+    helper = agent("helper", inner, tools=[tool]).as_tool("helper", "Helps.")
+    outer = Scripted([call("risky"), call("helper", input="go")], [says("done")])
+    entry = agent("coordinator", outer, tools=[tool, helper])
+
+    async def host() -> None:
+        given = {"coordinator": coordinator, "helper": own}
+        stopped = await Runner.run(entry, "go", context=AgentSessions(manager, given))
+        state = stopped.to_state()
+        for each in stopped.interruptions:
+            state.approve(each)
+        manager.revoke(coordinator)
+        manager.revoke(own)
+        await Runner.run(entry, state)
+
+    asyncio.run(host())
+    for model in (outer, inner):
+        assert "refused: session ended" in model.seen[-1]
+
+
 def test_while_a_server_reads_the_loop_turns_on() -> None:
     with schema() as url, open_manager(url) as manager:
         sessions = AgentSessions(manager, {"reader": manager.create("reader", scopes="docs:read")})
