@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from clawguard import SessionManager
 from clawguard.models import IssuedSession
+from clawguard.sessions.moving import copy_database
 from clawguard.store.tables import TABLES, Table
-from tests.openers import raw, rows
+from tests.clocks import FakeClock
+from tests.openers import KEK, raw, rows
+from tests.schemas import schema
+
+Places = Callable[[str], str]
 
 POLICY = {"roles": {"lead": {"scopes": ["docs:*", "mail:send"]}}}
 _RARE = (
@@ -26,6 +33,19 @@ _RARE = (
         ("none", "t", 3, 4),
     ),
 )
+
+
+@contextmanager
+def making_places(folder: Path) -> Iterator[Places]:
+    """Give what makes places for databases: a file's path or the URL of an empty schema."""
+    with ExitStack() as stack:
+        files = (str(folder / f"db-{number}" / "clawguard.db") for number in range(99))
+        yield lambda engine: next(files) if engine == "file" else stack.enter_context(schema())
+
+
+def move(old: str, new: str, **given: Any) -> Any:
+    """Move one database to another."""
+    return copy_database(old, new, **{"kek": KEK, "clock": FakeClock(), **given})
 
 
 def contents(database: str | Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -185,8 +185,7 @@ class _Copy:
         return state
 
     def _receive(self, capture: str) -> MoveState:
-        start = self._old.read("move.last_change")[0][0]
-        step = _Step(0, None, start).text()
+        step = _Step(0, None, self._noted()).text()
         state = MoveState("receiving", capture, self._new_id(), place_of(self._ends.old), step)
         with self._new.transaction(durable=True) as tx:
             if tx.run("meta.get") or tx.run("move.known"):
@@ -209,11 +208,21 @@ class _Copy:
             with self._stepping(self._step._replace(table=self._step.table + 1, after=None)):
                 pass
         for _ in range(_ROUNDS):
-            left = self._old.read("move.last_change")[0][0] - self._step.changes
-            while self._catch_up(self._old.read):
+            until = self._noted()
+            left = until - self._step.changes
+            while self._catch_up(self._old.read, until=until):
                 pass
             if left <= _LITTLE:
                 break
+
+    def _noted(self) -> int:
+        """Return up to which number no change is to come any more.
+
+        Who writes beside others has its number before its commit: a greater one may be seen first. So nobody
+        may be writing for a moment.
+        """
+        with self._old.transaction(durable=False) as tx:
+            return int(tx.run("move.last_change")[0][0])
 
     def _copy_table(self, table: Table) -> None:
         limit = _PAGE_OF_ENTRIES if table.name == "entries" else _PAGE
@@ -232,9 +241,9 @@ class _Copy:
             self._done += len(rows)
             self._progress(min(self._done, self._of), self._of)
 
-    def _catch_up(self, read: Read) -> bool:
+    def _catch_up(self, read: Read, *, until: int) -> bool:
         """Copy the rows that the next noted changes concern, as they are now; False where there are none."""
-        changes = read("move.changes", after=self._step.changes, limit=_CHANGES)
+        changes = read("move.changes", after=self._step.changes, until=until, limit=_CHANGES)
         if not changes:
             return False
         changed: dict[str, set[Key]] = {}
@@ -265,7 +274,8 @@ class _Copy:
 
     def _leave_once(self, partial: MoveState) -> None:
         with self._old.transaction(durable=True) as leaving:
-            while self._catch_up(leaving.run):
+            [(until,)] = leaving.run("move.last_change")
+            while self._catch_up(leaving.run, until=until):
                 pass
             with self._stepping(self._step, durable=True) as arriving:
                 self._number(leaving, arriving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from tests.moves import contents
 from tests.openers import KEK, rows
 from tests.schemas import schema
 
+WRITERS = 3
+
 
 @pytest.fixture(params=["file to postgres", "postgres to file"])
 def ends(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
@@ -34,11 +37,14 @@ def copying(old: str, new: str) -> None:
 def writing(url: str, acks_path: Path) -> str:
     """Write until the database moves; acknowledge each session once it stands."""
     acks = Acks(acks_path)
-    with SessionManager.open(url, kek=KEK, sweep_every=None) as manager:
+    with SessionManager.open(url, kek=KEK, sweep_every=None, lock_timeout=60) as manager:
         for number in range(1_000_000):
             try:
-                session = manager.create("writer", scopes="a", key=f"one of {number % 5}: {number}")
-                manager.history.append(session.id, {"role": "user", "content": "said"})
+                key = f"one of {number % 5}: {number} of {os.getpid()}"
+                session = manager.create("writer", scopes="a", key=key)
+                manager.refresh(session.id)
+                if not number % 4:  # this has the lock alone, and then nobody is beside anybody
+                    manager.history.append(session.id, {"role": "user", "content": "said"})
                 manager.revoke(session.id)
             except StoreMoved:
                 return "moved"
@@ -58,15 +64,15 @@ def test_a_copy_killed_anywhere_ends_with_equal_content(
             session = manager.create(f"agent-{number}", scopes="a", key=f"k{number}")
             manager.history.append(session.id, {"role": "user", "content": "before"})
     both = 0
-    writer = Worker(writing, old, tmp_path / "acks")
+    writers = [Worker(writing, old, tmp_path / f"acks-{number}") for number in range(WRITERS)]
     for _ in range(kills):
         copier = Worker(copying, old, new)
         time.sleep(chance.uniform(0.05, 0.6))
         copier.kill()
         both += takes_writes(old) and takes_writes(new)
     Worker(copying, old, new).result()
-    assert writer.result() == "moved"
-    said = acknowledged(tmp_path / "acks")
+    assert [each.result() for each in writers] == ["moved"] * WRITERS
+    said = [ack for number in range(WRITERS) for ack in acknowledged(tmp_path / f"acks-{number}")]
     with SessionManager.open(new, kek=KEK, sweep_every=None) as manager:
         assert manager.events.verify()
         lost = sum(manager.sessions.get(session_id).cause != "revoked" for _, session_id, *_ in said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,16 @@ from clawguard.sessions.moving import abandon_copy, copy_database
 from clawguard.store import open_store
 from clawguard.store.tables import TABLES
 from tests.clocks import FakeClock
-from tests.moves import POLICY, contents, fill
+from tests.moves import POLICY, Places, contents, fill, making_places, move
 from tests.openers import KEK, open_manager, raw, rows
-from tests.schemas import schema
-
-Places = Callable[[str], str]
 
 both_ways = pytest.mark.parametrize(("old", "new"), [("file", "postgres"), ("postgres", "file")])
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[Places]:
-    """Return what makes places for databases: a file's path or the URL of an empty schema."""
-    with ExitStack() as stack:
-        files = (str(tmp_path / f"db-{number}" / "clawguard.db") for number in range(99))
-        yield lambda engine: next(files) if engine == "file" else stack.enter_context(schema())
-
-
-def move(old: str, new: str, **given: Any) -> Any:
-    return copy_database(old, new, **{"kek": KEK, "clock": FakeClock(), **given})
+    with making_places(tmp_path) as places:
+        yield places
 
 
 def without_keys(manager: SessionManager) -> list[dict[str, Any]]:

@@ -21,8 +21,9 @@ UPDATE moves SET state = 'moved', copy = :copy, told = :told WHERE id = 1;
 DROP TABLE moves;
 
 -- name: move.changes
--- What has changed behind a number.
-SELECT number, name, first, second FROM move_changes WHERE number > :after ORDER BY number LIMIT :limit;
+-- What has changed behind a number, up to another.
+SELECT number, name, first, second FROM move_changes WHERE number > :after AND number <= :until
+ORDER BY number LIMIT :limit;
 
 -- name: move.last_change
 SELECT coalesce(max(number), 0) FROM move_changes;
