@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from clawguard.clock import Clock
-from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
+from clawguard.errors import ClawguardError, ConfigError, InvalidArgument, StoreUpgraded
+from clawguard.events.log import SCHEMA_VERSION
 from clawguard.guard import KekSource, load_kek
 from clawguard.private_files import absolute
 from clawguard.sessions.keychain import load_rules
 from clawguard.sessions.verifier import Verifier
-from clawguard.store import Store, database_path, is_on_server, is_there, open_store, place_of
+from clawguard.store import Store, Transaction, database_path, is_on_server, is_there, open_store, place_of
 from clawguard.store.shut import MoveState, state_of
 from clawguard.store.tables import TABLES
 
@@ -30,6 +31,7 @@ __all__ = [
     "count_rows",
     "in_use",
     "issuer_of",
+    "last_noted",
     "move_state",
 ]
 
@@ -192,6 +194,22 @@ def check_pair(
         raise ConfigError(
             "the new database is a part of another copy", hint="give an empty one, or go on with that copy"
         )
+
+
+def last_noted(tx: Transaction, *, capture: str) -> int:
+    """Return the number of the last change that was noted, in a write that has the old database alone.
+
+    Raises StoreMoved where another copy was made of it meanwhile, ConfigError where this one was given up:
+    what is noted there by now is for another one. Raises StoreUpgraded where a newer version migrated it.
+    """
+    state = state_of(tx.run("move.state")) if tx.run("move.known") else None
+    if state is not None and state.is_shut:
+        raise state.refusal() or in_use()
+    if state is None or state.capture != capture:
+        raise ConfigError("the copy was given up meanwhile", hint="begin anew with an empty database")
+    if tx.run("change.head")[0][0] != SCHEMA_VERSION:
+        raise StoreUpgraded("a newer clawguard migrated the store", hint="copy it anew with that version")
+    return int(tx.run("move.last_change")[0][0])
 
 
 def in_use() -> ConfigError:

@@ -31,6 +31,7 @@ from clawguard.sessions.ends import (
     count_rows,
     in_use,
     issuer_of,
+    last_noted,
     move_state,
 )
 from clawguard.store import Row, Transaction, place_of
@@ -185,7 +186,7 @@ class _Copy:
         return state
 
     def _receive(self, capture: str) -> MoveState:
-        step = _Step(0, None, self._noted()).text()
+        step = _Step(0, None, self._noted(capture)).text()
         state = MoveState("receiving", capture, self._new_id(), place_of(self._ends.old), step)
         with self._new.transaction(durable=True) as tx:
             if tx.run("meta.get") or tx.run("move.known"):
@@ -208,21 +209,21 @@ class _Copy:
             with self._stepping(self._step._replace(table=self._step.table + 1, after=None)):
                 pass
         for _ in range(_ROUNDS):
-            until = self._noted()
+            until = self._noted(partial.capture)
             left = until - self._step.changes
             while self._catch_up(self._old.read, until=until):
                 pass
             if left <= _LITTLE:
                 break
 
-    def _noted(self) -> int:
+    def _noted(self, capture: str) -> int:
         """Return up to which number no change is to come any more.
 
         Who writes beside others has its number before its commit: a greater one may be seen first. So nobody
         may be writing for a moment.
         """
         with self._old.transaction(durable=False) as tx:
-            return int(tx.run("move.last_change")[0][0])
+            return last_noted(tx, capture=capture)
 
     def _copy_table(self, table: Table) -> None:
         limit = _PAGE_OF_ENTRIES if table.name == "entries" else _PAGE
@@ -274,7 +275,7 @@ class _Copy:
 
     def _leave_once(self, partial: MoveState) -> None:
         with self._old.transaction(durable=True) as leaving:
-            [(until,)] = leaving.run("move.last_change")
+            until = last_noted(leaving, capture=partial.capture)
             while self._catch_up(leaving.run, until=until):
                 pass
             with self._stepping(self._step, durable=True) as arriving:

@@ -322,7 +322,7 @@ class SQLiteStore:
         if connection is not None and is_of_schema(error):
             with suppress(sqlite3.Error):
                 state = self._move_state(connection)
-                refusal = None if state is None or self._moves else state.refusal()
+                refusal = None if state is None else state.refusal()
                 if refusal is not None:
                     return refusal
         return translate(error, committing=committing)

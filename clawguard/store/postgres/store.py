@@ -271,7 +271,7 @@ class PostgresStore:
 
     def _told(self, error: psycopg.Error, *, committing: bool = False) -> ClawguardError:
         """Return the typed error that a failure stands for; where a table is not there, it is asked why."""
-        if is_of_schema(error) and not self._moves:
+        if is_of_schema(error):
             with suppress(psycopg.Error, StoreUnavailable), closing(self._open_reader()) as connection:
                 state = self._move_state(connection)
                 refusal = None if state is None else state.refusal()
