@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clawguard.clock import Clock
 from clawguard.errors import ClawguardError, ConfigError, InvalidArgument, StoreUpgraded
@@ -64,13 +64,20 @@ class Ends(NamedTuple):
     clock: Clock
     patience: float
 
-    def open_old(self) -> Store:
+    def open_old(self, *, upgrades: bool = True) -> Store:
         """Open the old one, also where it is shut."""
-        return open_store(self.old, clock=self.clock, create=False, lock_timeout=self.patience, moves=True)
+        return self._open(self.old, create=False, upgrades=upgrades)
 
     def open_new(self, *, create: bool) -> Store:
-        """Open the new one, also where it is shut; made where there is none and `create` says so."""
-        return open_store(self.new, clock=self.clock, create=create, lock_timeout=self.patience, moves=True)
+        """Open the new one, also where it is shut; made where there is none and `create` says so.
+
+        One of an earlier version is somebody's, and stays as it is.
+        """
+        return self._open(self.new, create=create, upgrades=False)
+
+    def _open(self, url: str, *, create: bool, upgrades: bool) -> Store:
+        given: dict[str, Any] = {"create": create, "upgrades": upgrades, "lock_timeout": self.patience}
+        return open_store(url, clock=self.clock, moves=True, **given)
 
     def is_new_there(self, state: MoveState | None) -> bool:
         """Tell whether there is a new one; raise StoreMoved where the old one was moved to somewhere else."""
@@ -100,7 +107,7 @@ class Survey:
 
     def report(self) -> Copied:
         """Count what there is on both sides, and collect what would refuse."""
-        with closing(self._ends.open_old()) as old:
+        with closing(self._ends.open_old(upgrades=False)) as old:
             state, issuer = move_state(old), issuer_of(old)
             refusals = list(self._refusals(old, state))
             counts = count_rows(old)

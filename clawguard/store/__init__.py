@@ -123,23 +123,32 @@ class Store(Protocol):
 
 
 def open_store(
-    url: str, *, clock: Clock, create: bool = True, lock_timeout: float = 5.0, moves: bool = False
+    url: str,
+    *,
+    clock: Clock,
+    create: bool = True,
+    lock_timeout: float = 5.0,
+    moves: bool = False,
+    upgrades: bool = True,
 ) -> Store:
     """Open the store at a path, a `sqlite:///` or `postgresql://` URL, or `:memory:`; make it if `create`.
 
-    With `moves` also one that is shut, for whoever moves it. Raises ConfigError for a file, folder, mode or
+    With `moves` also one that is shut, for whoever moves it; without `upgrades` none of an earlier version,
+    which opening would migrate. Raises ConfigError for a file, folder, mode or
     server that is not as it must be, StoreMoved, and InvalidArgument for a URL of another kind.
     """
     from clawguard.store.sqlite import SQLiteStore
 
+    given: dict[str, Any] = {"create": create, "lock_timeout": lock_timeout}
+    given |= {"moves": moves, "upgrades": upgrades}
     if is_on_server(url):
-        return _postgres()(url, clock=clock, create=create, lock_timeout=lock_timeout, moves=moves)
+        return _postgres()(url, clock=clock, **given)
     path = database_path(url)
     if path is None and not create:
         raise ConfigError("':memory:' is private to its manager", hint="share a file, or the manager itself")
     if path is None:
         return SQLiteStore.in_memory(clock=clock, lock_timeout=lock_timeout)
-    return SQLiteStore(path, clock=clock, create=create, lock_timeout=lock_timeout, moves=moves)
+    return SQLiteStore(path, clock=clock, **given)
 
 
 def is_on_server(url: object) -> bool:

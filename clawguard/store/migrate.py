@@ -67,14 +67,15 @@ def migrate(
     ledger: Ledger,
     now: int,
     has_fts5: bool = True,
+    upgrades: bool = True,
 ) -> None:
     """Apply what is missing; the writer lock must be held. Without FTS5 there will be no index for searches.
 
-    Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
+    Raises as `steps_beyond` does.
     """
     version = current_version(connection)
     found = connection.execute(ledger.list).fetchall() if version else []
-    missing = steps_beyond(version, found, steps)
+    missing = steps_beyond(version, found, steps, upgrades=upgrades)
     if missing:
         _apply(connection, missing, ledger=ledger, now=now, has_fts5=has_fts5)
 
@@ -89,11 +90,12 @@ def check_steps(version: int, steps: tuple[Migration, ...]) -> None:
 
 
 def steps_beyond(
-    version: int, found: list[tuple[int, str]], steps: tuple[Migration, ...]
+    version: int, found: list[tuple[int, str]], steps: tuple[Migration, ...], *, upgrades: bool = True
 ) -> tuple[Migration, ...]:
     """Return the steps that a database at a version lacks, given the numbers and digests of its ledger.
 
-    Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps.
+    Raises StoreUpgraded for a newer database, ConfigError for one whose ledger does not fit the steps, and
+    for one of an earlier version that is not to be upgraded.
     """
     if version > steps[-1].number:
         raise StoreUpgraded(
@@ -104,6 +106,11 @@ def steps_beyond(
         raise ConfigError(
             "the database's ledger of migrations does not fit this clawguard",
             hint="open it with the version that made it, or restore a backup",
+        )
+    if 0 < version < steps[-1].number and not upgrades:
+        raise ConfigError(
+            f"the database has schema {version}, of an earlier clawguard; this one has {steps[-1].number}",
+            hint="open it once with this version, which migrates it, or name another one",
         )
     return tuple(step for step in steps if step.number > version)
 

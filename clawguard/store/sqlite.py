@@ -68,11 +68,13 @@ class SQLiteStore:
         lock_timeout: float = 5.0,
         temporary: bool = False,
         moves: bool = False,
+        upgrades: bool = True,
     ) -> None:
         self._path = path = absolute(path, argument="url")
         self._clock = clock
         self._temporary = temporary
         self._moves = moves
+        self._upgrades = upgrades
         self._is_shut = False
         self._catalog = Catalog("sqlite", *_MOVING) if moves else Catalog("sqlite")
         self._steps = migrations_of("sqlite")
@@ -272,7 +274,8 @@ class SQLiteStore:
         names = ("migration.add", "migration.list", "meta.set_schema")
         ledger = Ledger(*(self._catalog[name].sql for name in names))
         has_fts5 = bool(connection.execute(self._catalog["words.possible"].sql).fetchall())
-        migrate(connection, self._steps, ledger=ledger, now=self._clock.now(), has_fts5=has_fts5)
+        given: dict[str, Any] = {"now": self._clock.now(), "has_fts5": has_fts5, "upgrades": self._upgrades}
+        migrate(connection, self._steps, ledger=ledger, **given)
         if not has_fts5:
             self._catalog = Catalog("sqlite", "sqlite_without_fts5")
         elif connection.execute(self._catalog["words.absent"].sql).fetchall():

@@ -19,9 +19,11 @@ from clawguard.errors import ClawguardError, StoreMoved, StoreUnavailable
 from clawguard.sessions.moving import abandon_copy, copy_database
 from clawguard.store import open_store
 from clawguard.store.tables import TABLES
-from tests.clocks import FakeClock
+from tests.clocks import START, FakeClock
 from tests.moves import POLICY, Places, contents, fill, making_places, move
 from tests.openers import KEK, open_manager, raw, rows
+
+EARLIER = Path(__file__).parents[1] / "store" / "filled" / "schema_0005.sql"
 
 both_ways = pytest.mark.parametrize(("old", "new"), [("file", "postgres"), ("postgres", "file")])
 
@@ -368,3 +370,28 @@ def test_only_the_first_of_two_copies_moves_the_database(
     shutil.rmtree(Path(second).parent)
     with pytest.raises(StoreMoved):
         move(source, second)
+
+
+def earlier(folder: str) -> str:
+    """Return a database of an earlier schema."""
+    path = Path(folder)
+    path.parent.mkdir(mode=0o700, parents=True)
+    path.touch(mode=0o600)
+    with raw(path) as connection:
+        connection.executescript(EARLIER.read_text(encoding="utf-8"))
+    return folder
+
+
+def test_an_earlier_version_is_migrated_by_no_dry_run_and_never_where_it_is_the_new_one(
+    places: Places,
+) -> None:
+    source, used, mine = earlier(places("file")), earlier(places("file")), places("file")
+    open_manager(mine).close()
+    with pytest.raises(ConfigError, match="earlier"):
+        move(source, places("postgres"), dry_run=True)
+    with pytest.raises(ConfigError, match="earlier"):
+        move(mine, used)
+    assert [type(each) for each in move(mine, used, dry_run=True).refusals] == [ConfigError]
+    for place in (source, used):
+        assert rows(place, "PRAGMA user_version") == [(5,)]
+    assert move(source, places("postgres"), clock=FakeClock(START + 60_000_000)).moved

@@ -18,17 +18,17 @@ def migrate(
     catalog: Catalog,
     create: bool,
     now: int,
+    upgrades: bool = True,
 ) -> None:
     """Apply what is missing, all of it or nothing; whoever comes at the same moment waits.
 
-    Raises StoreUpgraded for a newer schema, ConfigError for one whose ledger does not fit the steps, or
-    that is not there and may not be made.
+    Raises as `steps_beyond` does, and ConfigError for a schema that is not there and may not be made.
     """
     connection.silence = None
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
         fetch(connection, catalog["write.lock"], {})
-        missing = _missing(connection, schema, steps, catalog=catalog, create=create)
+        missing = _missing(connection, schema, steps, catalog=catalog, create=create, upgrades=upgrades)
         for step in missing:
             connection.execute(step.text, prepare=False)
             values = {"number": step.number, "name": step.name, "digest": step.digest, "now": now}
@@ -39,12 +39,18 @@ def migrate(
 
 
 def _missing(
-    connection: Connection, schema: str, steps: tuple[Migration, ...], *, catalog: Catalog, create: bool
+    connection: Connection,
+    schema: str,
+    steps: tuple[Migration, ...],
+    *,
+    catalog: Catalog,
+    create: bool,
+    upgrades: bool,
 ) -> tuple[Migration, ...]:
     [(has_ledger, has_schema)] = fetch(connection, catalog["schema.find"], {"schema": schema})
     if has_ledger:
         found = [(number, digest) for number, digest in fetch(connection, catalog["migration.list"], {})]
-        return steps_beyond(found[-1][0] if found else 0, found, steps)
+        return steps_beyond(found[-1][0] if found else 0, found, steps, upgrades=upgrades)
     if not create:
         raise ConfigError(
             f"there is nothing of clawguard's in the schema {schema}",

@@ -60,6 +60,7 @@ class PostgresStore:
         create: bool = True,
         lock_timeout: float = 5.0,
         moves: bool = False,
+        upgrades: bool = True,
     ) -> None:
         self._address = read_url(url, lock_timeout=lock_timeout)
         self._moves = moves
@@ -70,7 +71,7 @@ class PostgresStore:
         self._inherited: tuple[Connection, ...] = ()
         self._begin_anew()
         try:
-            self._open(create=create, now=clock.now())
+            self._open(create=create, upgrades=upgrades, now=clock.now())
         except psycopg.Error as error:
             self._discard_writer()
             raise translate(error) from None
@@ -90,7 +91,7 @@ class PostgresStore:
             is_moving = connection.ask(catalog["move.known"], [])
             return bool(is_moving or connection.ask(catalog["meta.get"], []))
 
-    def _open(self, *, create: bool, now: int) -> None:
+    def _open(self, *, create: bool, upgrades: bool, now: int) -> None:
         writer, steps = self._open_writer(), migrations_of("postgres")
         check_sessions(writer, self._open_reader, self._catalog)
         state = self._move_state(writer)
@@ -101,7 +102,8 @@ class PostgresStore:
             found = writer.ask(self._catalog["migration.list"], [])
             check_steps(found[-1][0], steps)
             return
-        migrate(writer, self._address.schema, steps, catalog=self._catalog, create=create, now=now)
+        given: dict[str, Any] = {"create": create, "upgrades": upgrades, "now": now}
+        migrate(writer, self._address.schema, steps, catalog=self._catalog, **given)
 
     def side_file(self, _name: str, /) -> Path | None:
         """Return None: there is no folder that all machines share."""
