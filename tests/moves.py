@@ -77,7 +77,7 @@ def fill(manager: SessionManager, database: str | Path, tmp_path: Path) -> Issue
     manager.history.export_jsonl(planner.id, tmp_path / "talk.jsonl")
     other = manager.create("reader", scopes="docs:read", metadata={"nul": "\0", "ümlaut": "ß"})
     manager.history.import_jsonl(other.id, tmp_path / "talk.jsonl")
-    manager.history.milestones.set("welcome", "shown")
+    manager.history.milestones.set("welcome", "shown \0 and \ufdd0")
     manager.agents.disable("rogue", reason="lost")
     manager.revoke(manager.create("gone", scopes="docs:read", key="was"), reason="done")
     with raw(database) as connection:

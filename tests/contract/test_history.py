@@ -388,6 +388,12 @@ def test_a_milestone_is_set_and_set_anew_for_its_workspace(manager: SessionManag
     assert milestones.get("welcome_shown", workspace_id="other") is None
 
 
+@pytest.mark.parametrize("value", ["", "a NUL \0 in it", "\ufdd0\ufdd2", " ünïcödé 🜚 "])
+def test_a_milestone_is_given_back_as_it_was_set(manager: SessionManager, value: str) -> None:
+    manager.history.milestones.set("any", value)
+    assert manager.history.milestones.get("any") == value
+
+
 def test_what_is_set_once_stays(manager: SessionManager) -> None:
     milestones = manager.history.milestones
     assert milestones.set_once("first_trade_at", "monday") is True

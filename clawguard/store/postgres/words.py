@@ -45,27 +45,28 @@ def adapted(name: str, params: dict[str, Any]) -> dict[str, Any]:
         return {"id": params["id"], "parts": json.dumps(list(_parts(params["words"], params["tools"])))}
     if name == "words.search":
         return {**params, "query": _tsquery(_terms(params["query"]))}
-    if name.startswith("entry."):
+    if _is_of_free_text(name):
         return {key: _escaped(value) if type(value) is str else value for key, value in params.items()}
     return params
 
 
 def adapted_row(name: str, row: Sequence[Any]) -> Sequence[Any]:
     """Return the values of a named statement, given in its order, as PostgreSQL takes them."""
-    if _is_of_entries(name):
+    if _is_of_free_text(name):
         return [_escaped(value) if type(value) is str else value for value in row]
     return row
 
 
 def restored(name: str, rows: list[Row]) -> list[Row]:
     """Return the rows of a named statement as they were meant."""
-    if _is_of_entries(name):
+    if _is_of_free_text(name):
         return [tuple(_unescaped(each) if type(each) is str else each for each in row) for row in rows]
     return rows
 
 
-def _is_of_entries(name: str) -> bool:
-    return name.startswith("entry.") or name.endswith(".entries")
+def _is_of_free_text(name: str) -> bool:
+    """Tell whether a statement writes or reads what may be any text: entries, and values of milestones."""
+    return name.startswith(("entry.", "milestone.")) or name.endswith((".entries", ".milestones"))
 
 
 def _escaped(text: str) -> str:
