@@ -26,12 +26,12 @@ from clawguard import (
     Verifier,
 )
 from clawguard.clock import SystemClock
-from clawguard.store import open_store
+from clawguard.store import is_there, open_store
 from clawguard.store.postgres import PostgresStore, connections
 from clawguard.store.postgres import store as store_module
 from tests.openers import KEK, open_manager, raw, rows
 from tests.schemas import schema
-from tests.servers import postgres_url
+from tests.servers import postgres_url, unique
 
 PASSWORD = os.urandom(8).hex()
 
@@ -166,6 +166,30 @@ def test_a_server_that_is_too_old_is_refused(monkeypatch: pytest.MonkeyPatch, ur
     monkeypatch.setattr(connections, "_FLOOR", 990_000)
     with pytest.raises(ConfigError, match="too old"):
         open_manager(url)
+
+
+@pytest.fixture
+def role() -> Iterator[str]:
+    """Make a role that may log in and nothing else."""
+    name = unique("poor").replace("-", "_")
+    with psycopg.connect(postgres_url(), autocommit=True) as server:
+        server.execute(f"CREATE ROLE {name} LOGIN")
+        try:
+            yield name
+        finally:
+            server.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("granted", ["", "GRANT USAGE ON SCHEMA {schema} TO {role}"])
+def test_a_role_that_may_not_is_told_so(url: str, role: str, granted: str) -> None:
+    open_manager(url).close()
+    with raw(url) as server:
+        server.execute(granted.format(schema=url.rpartition("=")[2], role=role) or "SELECT 1")
+    theirs = url.replace("postgres@", f"{role}@")
+    calls = (lambda: open_manager(theirs), lambda: Verifier.open(theirs), lambda: is_there(theirs))
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match="role may not"):
+            call()
 
 
 def test_a_url_may_carry_what_libpq_knows(url: str) -> None:

@@ -277,4 +277,7 @@ def translate(error: psycopg.Error, *, committing: bool = False) -> ClawguardErr
         return StoreBusy(f"the database is locked or too slow ({name})", hint="repeat the call")
     if state == "25006":
         return StoreUnavailable("the PostgreSQL server only reads by now", hint="name the primary in the URL")
+    if state == "42501":
+        hint = "grant it the schema, and to read and write its tables; who moves a database is to own both"
+        return StoreUnavailable("the PostgreSQL role may not do that", hint=hint)
     return StoreUnavailable(f"the database did not answer ({name})")

@@ -86,10 +86,13 @@ class PostgresStore:
         address, catalog = read_url(url, lock_timeout=lock_timeout), Catalog("postgres")
         with closing(address.connect(catalog)) as connection:
             found = catalog["schema.find"]
-            if not connection.ask(found, found.bind({"schema": address.schema}))[0][0]:
-                return False
-            is_moving = connection.ask(catalog["move.known"], [])
-            return bool(is_moving or connection.ask(catalog["meta.get"], []))
+            try:
+                if not connection.ask(found, found.bind({"schema": address.schema}))[0][0]:
+                    return False
+                is_moving = connection.ask(catalog["move.known"], [])
+                return bool(is_moving or connection.ask(catalog["meta.get"], []))
+            except psycopg.Error as error:
+                raise translate(error) from None
 
     def _open(self, *, create: bool, upgrades: bool, now: int) -> None:
         writer, steps = self._open_writer(), migrations_of("postgres")
