@@ -34,6 +34,7 @@ __all__ = [
 
 Row = tuple[Any, ...]
 _POSTGRES = ("postgresql://", "postgres://")
+_WHERE = ("host", "hostaddr", "port", "service", "schema")  # parameters that say where, and hold no secret
 
 
 class Reach(NamedTuple):
@@ -169,9 +170,10 @@ def place_of(url: str) -> str:
     if not is_on_server(url):
         return os.path.realpath(database_path(url) or "")
     parts = urlsplit(url)
-    schema = [each for each in parts.query.split("&") if each.startswith("schema=")]
+    said = dict(each.partition("=")[::2] for each in parts.query.split("&"))
+    where = "&".join(f"{name}={said[name]}" for name in _WHERE if name in said)
     host = parts.netloc.rpartition("@")[2]
-    return "?".join([f"postgresql://{host}{parts.path}", *schema[-1:]])
+    return f"postgresql://{host}{parts.path}" + (where and f"?{where}")
 
 
 def database_path(url: str) -> Path | None:

@@ -17,7 +17,7 @@ from clawguard import ConfigError, InvalidArgument, SessionManager, Verifier
 from clawguard.clock import SystemClock
 from clawguard.errors import ClawguardError, StoreMoved, StoreUnavailable
 from clawguard.sessions.moving import abandon_copy, copy_database
-from clawguard.store import open_store
+from clawguard.store import open_store, place_of
 from clawguard.store.tables import TABLES
 from tests.clocks import START, FakeClock
 from tests.moves import POLICY, Places, contents, fill, making_places, move
@@ -370,6 +370,19 @@ def test_only_the_first_of_two_copies_moves_the_database(
     shutil.rmtree(Path(second).parent)
     with pytest.raises(StoreMoved):
         move(source, second)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://u:secret@h:1,h2:2/d?sslmode=require&schema=x", "postgresql://h:1,h2:2/d?schema=x"),
+        ("postgres:///d?host=/run/a&password=secret&user=u", "postgresql:///d?host=/run/a"),
+        ("postgresql:///d?schema=x&port=6&host=/run/b", "postgresql:///d?host=/run/b&port=6&schema=x"),
+        ("postgresql://?service=prod&passfile=secret", "postgresql://?service=prod"),
+    ],
+)
+def test_where_a_database_is_is_told_whole_and_without_its_secrets(url: str, place: str) -> None:
+    assert place_of(url) == place
 
 
 def earlier(folder: str) -> str:
