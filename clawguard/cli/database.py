@@ -15,7 +15,7 @@ from clawguard.cli.host import asked, check_beside, database, verifier
 from clawguard.cli.moving import copy as copy_command
 from clawguard.cli.output import ask, cell, counted, emit, print_json, progress, show
 from clawguard.clock import SystemClock, to_datetime
-from clawguard.errors import ClawguardError, ConfigError
+from clawguard.errors import ClawguardError, ConfigError, StoreMoved
 
 if TYPE_CHECKING:
     from clawguard.cli.settings import Settings
@@ -154,6 +154,7 @@ app.command("copy")(copy_command)
 def _make_ready(copy: Path, ready: Path, settings: Settings, path: Path, *, keep_sessions: bool) -> Brought:
     """Bring a copy to where nobody sees it, prove it, and end what must not live on in it."""
     from clawguard import SessionManager, Verifier
+    from clawguard.sessions.moving import abandon_copy
     from clawguard.store.copies import bring, faults_of
 
     bring(copy, ready)
@@ -166,6 +167,7 @@ def _make_ready(copy: Path, ready: Path, settings: Settings, path: Path, *, keep
             raise ConfigError(f"the log of the copy does not hold: {found.fault}", hint="take another one")
         issuer, events = looked_at.issuer, looked_at.events.last()[0]
     _check_same(path, issuer)
+    abandon_copy(ready)  # of what was being moved when the copy was taken: its changes are nobody's
     if keep_sessions:
         return Brought(events, 0)
     kek = settings.kek_source() or path.with_name(f"{path.name}-kek")
@@ -184,6 +186,10 @@ def _check_same(path: Path, issuer: str) -> None:
     try:
         with Verifier.open(path) as opened:
             here = opened.issuer
+    except StoreMoved as moved:
+        raise StoreMoved(
+            moved.message, hint=f"{moved.hint}; to go back to a copy, move this file away"
+        ) from None
     except ClawguardError:
         return
     if here != issuer:

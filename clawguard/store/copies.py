@@ -18,6 +18,7 @@ from clawguard.store.catalog import Catalog
 from clawguard.store.connections import Connection, connect, translate
 from clawguard.store.files import check_database_file, check_own
 from clawguard.store.marks import Marker
+from clawguard.store.shut import state_of
 from clawguard.store.writer_queue import WriterQueue
 
 __all__ = ["bring", "faults_of", "put_in_place", "take_copy"]
@@ -32,7 +33,8 @@ def take_copy(path: Path, to: Path, *, progress: Progress | None = None) -> int:
     """Copy a database that may be in use into a new file, whole as of one moment; return its bytes.
 
     The file is 0600, and only there when it is whole and synced. `progress` is told the pages copied and how
-    many there are. Raises InvalidArgument where the file exists, ConfigError where it cannot be written.
+    many there are. Raises InvalidArgument where the file exists, ConfigError where it cannot be written, and
+    StoreMoved.
     """
     path, to = absolute(path, argument="url"), absolute(to, argument="to")
     if to.exists() or to.is_symlink():
@@ -42,6 +44,7 @@ def take_copy(path: Path, to: Path, *, progress: Progress | None = None) -> int:
     _check_there(path)
     source = connect(path, query_only=True)
     try:
+        _check_not_shut(source)
         source.execute("BEGIN")  # one snapshot for all steps: writers go on meanwhile
         source.execute(Catalog("sqlite")["meta.identity"].sql).fetchone()
         with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as folder:  # 0700
@@ -136,6 +139,16 @@ def _check_there(path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"there is no database at {path}", hint="name it by --url or CLAWGUARD_URL")
     check_database_file(path)
+
+
+def _check_not_shut(connection: Connection) -> None:
+    """Raise StoreMoved for a database that was moved, ConfigError for a part of one."""
+    catalog = Catalog("sqlite", "moving", "moving_sqlite")
+    if connection.execute(catalog["move.known"].sql).fetchall():
+        state = state_of(connection.execute(catalog["move.state"].sql).fetchall())
+        refusal = None if state is None else state.refusal()
+        if refusal is not None:
+            raise refusal
 
 
 def _taken() -> InvalidArgument:

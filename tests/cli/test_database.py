@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clawguard import SessionEnded, SessionManager
+from clawguard import SessionEnded, SessionManager, StoreUnavailable
 from tests.cli.commands import Cli
 
 DATABASE = Path(".clawguard/clawguard.db")
@@ -128,3 +128,30 @@ def test_a_backup_replaces_nothing(cli: Cli) -> None:
     Path("taken").write_text("somebody's", encoding="utf-8")
     assert "exists already" in cli("db", "backup", "taken", code=2).err
     assert Path("taken").read_text(encoding="utf-8") == "somebody's"
+
+
+def test_nothing_is_taken_of_a_database_that_was_moved_nor_restored_over_it(cli: Cli) -> None:
+    cli.token("planner")
+    cli("db", "backup", "copy.db")
+    cli("db", "copy", str(DATABASE), "elsewhere/new.db")
+    for refused in (("db", "backup", "late.db"), ("db", "restore", "copy.db", "--yes")):
+        assert "new.db" in cli(*refused, code=6).err
+    DATABASE.rename("moved.db")
+    assert cli.json("db", "restore", "copy.db", "--yes")["ended"] == 1
+
+
+def test_a_backup_of_a_database_that_was_being_moved_notes_no_changes(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.token("planner")
+    with monkeypatch.context() as patch:
+        patch.setattr("clawguard.sessions.moving._Copy._leave", broken_off)
+        cli("db", "copy", str(DATABASE), "elsewhere/new.db", code=5)
+    cli("db", "backup", "copy.db")
+    cli("db", "restore", "copy.db", "--yes")
+    assert "another copy" in cli("db", "copy", str(DATABASE), "elsewhere/new.db", code=6).err
+    assert not cli.json("db", "copy", str(DATABASE), "elsewhere/new.db", "--abandon")["done"]
+
+
+def broken_off(*_: object) -> None:
+    raise StoreUnavailable("broken off")
