@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import psycopg
 import pytest
 
 from clawguard import SessionManager
+from clawguard.clock import SECOND
 from clawguard.events import linking
 from clawguard.events.linking import Lag
+from clawguard.sessions import issuing
+from clawguard.sessions.drafts import write_created
 from clawguard.store.postgres.connections import read_url
-from tests.clocks import FakeClock
+from tests.clocks import START, FakeClock
 from tests.openers import open_manager
 
 NONE = Lag(0, 0.0)
@@ -57,6 +63,30 @@ def test_a_change_that_is_alone_follows_all_before_it(manager: SessionManager) -
         "session.refreshed",
         "session.expired",
     ]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_no_session_ends_before_it_began_whosever_clock_told(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """One machine's clock is ahead; another's event, of the same moment, comes behind its own."""
+    with (
+        open_manager(postgres, clock=FakeClock(START + 3 * SECOND)) as ahead,
+        open_manager(postgres) as other,
+    ):
+
+        def and_beside_it(*args: Any, **given: Any) -> None:
+            monkeypatch.setattr(issuing, "write_created", write_created)
+            write_created(*args, **given)
+            other.create("beside", scopes="x")
+
+        monkeypatch.setattr(issuing, "write_created", and_beside_it)
+        made = ahead.create("a", scopes="x")
+        ended = other.revoke_where(agent_id="a").count if alone else other.revoke(made)
+        assert ended == 1
+        told = other.events.read(session_id=made.id)
+        assert told[0].at <= told[-1].at
+        assert made.created_at <= (other.sessions.get(made.id).ended_at or made.created_at - timedelta(1))
 
 
 def test_in_stretches_too_each_event_has_its_place(

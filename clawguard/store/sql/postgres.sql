@@ -45,10 +45,20 @@ FROM (SELECT hashtextextended(value, CAST(current_setting('clawguard.write_lock'
 SELECT pg_advisory_xact_lock(hashtextextended(root_id, CAST(current_setting('clawguard.write_lock') AS bigint)))
 FROM sessions WHERE id = :session_id;
 
+-- fragment: latest
+-- The latest time of the last events: who wrote the very last beside others may have a clock that is behind theirs.
+SELECT max(at) FROM (SELECT at FROM events ORDER BY seq DESC LIMIT 16) AS linked
+
+-- name: change.head
+-- What a write that is alone begins with: schema, revision, the chain's head and the log's time.
+SELECT m.schema_version, m.revision, e.seq, e.hash, ({latest})
+FROM meta m LEFT JOIN events e ON e.seq = (SELECT max(seq) FROM events)
+WHERE m.id = 1;
+
 -- name: change.head_beside
--- What a write beside others begins with: schema, revision, and about the latest time in the log.
-SELECT m.schema_version, m.revision, NULL, NULL, greatest(
-    (SELECT at FROM events ORDER BY seq DESC LIMIT 1), (SELECT at FROM unlinked_events ORDER BY id DESC LIMIT 1))
+-- What a write beside others begins with: schema, revision, and the log's time.
+SELECT m.schema_version, m.revision, NULL, NULL, greatest(({latest}),
+    (SELECT max(at) FROM (SELECT at FROM unlinked_events ORDER BY id DESC LIMIT 16) AS unlinked))
 FROM meta m WHERE m.id = 1;
 
 -- name: event.insert_unlinked
