@@ -9,7 +9,7 @@ from clawguard.errors import SessionEnded, SessionNotFound
 from clawguard.guard import ProofId, RefreshToken
 from clawguard.models import IssuedSession, Session
 from clawguard.sessions.cache import CacheEntry, digest_of
-from clawguard.sessions.change import Change, RevisionMoved, about
+from clawguard.sessions.change import Change, RevisionMoved, SessionDue, about
 from clawguard.sessions.parts import Parts
 from clawguard.sessions.proofs import remember_proof
 from clawguard.sessions.standing import touch_every
@@ -79,15 +79,23 @@ def sign_again(
                     remember_proof(change, proof_id)
         except RevisionMoved:
             parts.keychain.reload()
+        except SessionDue as due:
+            raise parts.endings.settle(due.session_id) from None
         else:
             if resigned is not None:
                 return hand_out(parts, resigned, token, revision=ring.revision, refresh_token=refresh_token)
 
 
 def _resign(change: Change, session: Session, *, kid: str) -> Session | None:
-    """Name another key on the row; None when it has another token by now, or has ended."""
+    """Name another key on the row; None when it has another token by now, or has ended.
+
+    Raises SessionDue where it is past its end by the log's time, be this clock behind it or not.
+    """
     row = change.one("session.resign", id=session.id, generation=session.generation, kid=kid, now=change.now)
     if row is None:
+        ends = change.ends_of(session.id)
+        if ends is not None and ends.cause is None and ends.due_at <= change.now:
+            raise SessionDue(session.id)
         return None
     change.writer.append(
         "session.updated",

@@ -132,6 +132,19 @@ def test_a_repeated_request_for_a_session_past_its_end_says_so(
         manager.create("a", scopes="x", ttl=10, request_id="r")
 
 
+@pytest.mark.timeout(20)
+def test_a_request_whose_session_ended_by_the_logs_clock_is_told_so_after_a_rotation(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    manager.create("a", scopes="x", ttl=10, request_id="r")
+    manager.keys.rotate()
+    clock.advance(10)
+    manager.create("b", scopes="x")
+    clock.set_back(4)
+    with pytest.raises(SessionEnded, match="ttl"):
+        manager.create("a", scopes="x", ttl=10, request_id="r")
+
+
 @pytest.mark.parametrize(
     ("argument", "given"),
     [
