@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clawguard import SessionManager, Verifier
 from clawguard.errors import ClawguardError, ConfigError, StoreMoved
 from clawguard.sessions.moving import copy_database
+from clawguard.store.postgres.transaction import PostgresTransaction
 from clawguard.store.tables import TABLES
+from clawguard.store.transaction import SQLiteTransaction
+from tests.clocks import FakeClock
 from tests.faults.lab import Acks, Worker, acknowledged, report, sizes
-from tests.moves import contents
-from tests.openers import KEK, rows
+from tests.moves import contents, making_places, move
+from tests.openers import KEK, open_manager, rows
 from tests.schemas import schema
 
 WRITERS = 3
@@ -94,4 +98,77 @@ def takes_writes(url: str) -> bool:
         return False
     except ClawguardError as error:  # anything else is none of what this test is about
         raise AssertionError(error) from error
+    return True
+
+
+class Died(BaseException):
+    """Ends a copy at a commit."""
+
+
+class Commits:
+    """Count the commits of both engines, and die before or behind one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen = 0
+        self._last: int | None = None
+        self._stands = False
+        for kind in (SQLiteTransaction, PostgresTransaction):
+            monkeypatch.setattr(kind, "_commit", self._counting(kind._commit))
+
+    def die_at(self, number: int | None, *, stands: bool = False) -> None:
+        """Begin to count anew; die at that commit, which `stands` nevertheless."""
+        self.seen, self._last, self._stands = 0, number, stands
+
+    def _counting(self, commit: Callable[[Any], None]) -> Callable[[Any], None]:
+        def counted(tx: Any) -> None:
+            self.seen += 1
+            is_last = self.seen == self._last
+            if self._stands or not is_last:
+                commit(tx)
+            if is_last:
+                raise Died
+
+        return counted
+
+
+@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("last", sizes(4, 60))
+def test_a_copy_that_dies_at_any_of_its_last_commits_goes_on(
+    ends: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int, stands: bool
+) -> None:
+    engines = ["postgres" if "://" in each else "file" for each in ends]
+    commits, count = Commits(monkeypatch), 0
+    with making_places(tmp_path) as places:
+        for back in range(last):
+            old, new = map(places, engines)
+            with open_manager(old) as manager:
+                session = manager.create("a", scopes="x")
+                if not back:
+                    commits.die_at(None)
+                    move(old, new)
+                    count = commits.seen
+                    continue
+                if back > count:
+                    break
+                commits.die_at(count + 1 - back, stands=stands)
+                with pytest.raises(Died):
+                    move(old, new)
+                commits.die_at(None)
+                assert not (is_open(old) and is_open(new))
+                with suppress(StoreMoved):
+                    manager.revoke(session)
+                before = contents(old) if is_open(old) else None
+            assert move(old, new).moved
+            assert before is None or contents(new) == before
+            with open_manager(new) as moved:
+                assert moved.events.verify()
+                assert moved.create("later", scopes="x")
+
+
+def is_open(url: str) -> bool:
+    """Tell whether a database was founded and is shut to nobody."""
+    try:
+        Verifier.open(url, clock=FakeClock()).close()
+    except (StoreMoved, ConfigError):
+        return False
     return True
