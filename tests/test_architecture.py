@@ -46,6 +46,7 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/store/postgres/hints.py": {"psycopg"},
     "clawguard/store/postgres/store.py": {"psycopg"},
     "clawguard/store/postgres/transaction.py": {"psycopg"},
+    "clawguard/server/agents.py": {"fastapi"},
     "clawguard/server/app.py": {"fastapi"},
     "clawguard/server/bodies.py": {"fastapi", "starlette"},
     "clawguard/server/boundary.py": {"starlette", "structlog"},

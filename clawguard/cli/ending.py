@@ -11,7 +11,7 @@ from clawguard.cli.host import Host, asked, host, manager
 from clawguard.cli.output import ask, counted, print_json, progress, show, tell_count
 from clawguard.cli.values import instant_of, seconds_of
 from clawguard.clock import SystemClock
-from clawguard.errors import AccessDenied, InvalidArgument
+from clawguard.errors import InvalidArgument
 from clawguard.models import Ended
 
 __all__ = ["end_one", "purge", "revoke", "sweep", "tell_ended"]
@@ -107,17 +107,16 @@ def end_one(
     actor: str | None,
 ) -> Ended:
     """Revoke one session with all below it, and tell how many that were."""
-    tree = opened.sessions.tree(session, workspace_id=workspace)
-    live = sum(each.ended_at is None for each in tree)
     if dry_run:
-        return Ended(live, None)
-    if not opened.revoke(tree[0].id, reason=reason, actor=actor, workspace_id=workspace):
+        tree = opened.sessions.tree(session, workspace_id=workspace)
+        return Ended(sum(each.ended_at is None for each in tree), None)
+    ended = opened.revoke(session, reason=reason, actor=actor, workspace_id=workspace)
+    if isinstance(ended, Ended):
+        return ended
+    if not ended:
         return Ended(0, None)
-    try:
-        tree = opened.sessions.tree(session)
-        return Ended(sum(each.ended_at == tree[0].ended_at for each in tree), _cause_of(opened, tree[0].id))
-    except AccessDenied:  # at a server: who has ended itself, or may not read the log
-        return Ended(live, None)
+    tree = opened.sessions.tree(session)
+    return Ended(sum(each.ended_at == tree[0].ended_at for each in tree), _cause_of(opened, tree[0].id))
 
 
 def tell_ended(ended: Ended, *, dry_run: bool, as_json: bool) -> None:

@@ -193,8 +193,8 @@ class Host(Protocol):
         reason: str | None = None,
         actor: str | None = None,
         workspace_id: str | None = None,
-    ) -> bool:
-        """End a session and all below it."""
+    ) -> bool | Ended:
+        """End a session and all below it; a server tells how many that were."""
 
     def revoke_where(self, *args: Any, **given: Any) -> Ended:
         """End what all filters pick; `given` as for `SessionManager.revoke_where`."""

@@ -147,11 +147,11 @@ class RemoteHost:
         reason: str | None = None,
         actor: str | None = None,
         workspace_id: str | None = None,
-    ) -> bool:
+    ) -> Ended:
         """End a session and all below it, in the caller's name."""
         check_actor(actor)
         self.check_workspace(workspace_id)
-        return records.ended(self.post(f"{path_of(session)}/revoke", reason=reason)).count > 0
+        return records.ended(self.post(f"{path_of(session)}/revoke", reason=reason))
 
     def revoke_where(
         self,

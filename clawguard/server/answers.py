@@ -9,6 +9,9 @@ from clawguard.models import Cause, State
 
 __all__ = [
     "ActorAnswer",
+    "AgentAnswer",
+    "AgentPage",
+    "DisabledAnswer",
     "EndedAnswer",
     "EntryAnswer",
     "EventAnswer",
@@ -102,6 +105,30 @@ class SessionPage(_Answer):
     """Hold one page of sessions; without a `next_cursor` it is the last."""
 
     items: list[SessionAnswer]
+    next_cursor: str | None
+
+
+class DisabledAnswer(_Answer):
+    """Tell since when an agent may have no sessions, why, and by whom."""
+
+    at: datetime
+    reason: str | None = Field(examples=["runs wild"])
+    by: str = Field(examples=["user:ana"])
+
+
+class AgentAnswer(_Answer):
+    """Tell how many live sessions an agent has, the newest of them, and whether it is disabled."""
+
+    agent_id: str = Field(examples=["planner"])
+    live: int = Field(examples=[3])
+    newest: SessionAnswer | None
+    disabled: DisabledAnswer | None
+
+
+class AgentPage(_Answer):
+    """Hold one page of agents; without a `next_cursor` it is the last."""
+
+    items: list[AgentAnswer]
     next_cursor: str | None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from clawguard.server import checking, events, health, history, keys, oauth, sessions, wellknown
+from clawguard.server import agents, checking, events, health, history, keys, oauth, sessions, wellknown
 from clawguard.server.boundary import Boundary
 from clawguard.server.console import add_console
 from clawguard.server.forms import OAuthProblem, answer_oauth_errors
@@ -28,7 +28,7 @@ from clawguard.web.front import Front
 __all__ = ["create_app"]
 
 _VERSION = "1"
-_ROUTERS = (sessions, history, events, keys, checking, oauth, wellknown, health)
+_ROUTERS = (sessions, agents, history, events, keys, checking, oauth, wellknown, health)
 RESOURCE_PATH = "/.well-known/oauth-protected-resource"  # RFC 9728, 3
 _REF = "#/components/schemas/{model}"
 

@@ -93,4 +93,4 @@ ScopeList = Annotated[list[ScopeName], Field(max_length=MAX_SCOPES, examples=[["
 Duration = Annotated[float, Field(ge=1, le=LONGEST // SECOND, allow_inf_nan=False, examples=[900])]
 Count = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_whole)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=8_192), Field(examples=["eyJhbGciOi…"])]
-Cursor = Annotated[str, StringConstraints(min_length=1, max_length=1_024, pattern=r"^[A-Za-z0-9_=-]+$")]
+Cursor = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[A-Za-z0-9_=-]+$")]

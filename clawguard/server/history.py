@@ -18,7 +18,7 @@ router = APIRouter(route_class=StrictRoute, prefix="/v1", tags=["history"])
 _OFTEN = (400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
 
 
-@router.get("/sessions/{session_id}/history", responses=answers(*_OFTEN))
+@router.get("/sessions/{session_id}/history", responses=answers(*_OFTEN, 409))
 async def read_history(
     session_id: Annotated[SessionId, Path(description="a session's id")],
     filters: Annotated[HistoryFilters, Query()],

@@ -19,6 +19,7 @@ from clawguard.server.fields import (
 )
 
 __all__ = [
+    "AgentFilters",
     "Creation",
     "Delegation",
     "EventFilters",
@@ -191,6 +192,13 @@ class SessionFilters(_Query):
     sender_id: Text | None = None
     parent_id: SessionId | None = None
     live: bool | None = None
+    limit: int = Field(50, ge=1, le=1_000)
+    cursor: Cursor | None = None
+
+
+class AgentFilters(_Query):
+    """Pick a page of agents."""
+
     limit: int = Field(50, ge=1, le=1_000)
     cursor: Cursor | None = None
 

@@ -16,6 +16,7 @@ from clawguard.errors import (
     ClockError,
     ConfigError,
     DelegationRefused,
+    EntryUnreadable,
     EventsArchived,
     InsufficientScope,
     InvalidArgument,
@@ -52,6 +53,7 @@ _STATUS: Final[tuple[tuple[type[ClawguardError], int], ...]] = (
     (EventsArchived, 410),
     (InvalidArgument, 400),
     (SessionNotFound, 404),
+    (EntryUnreadable, 409),
     (KeyInUse, 409),
     (LimitReached, 409),
     (SearchUnavailable, 409),
@@ -105,7 +107,8 @@ class Problem(BaseModel):
     argument: str | None = Field(None, description="which argument cannot be")
     missing: list[str] | None = Field(None, description="the scopes that are lacking")
     cause: str | None = Field(None, description="why the session ended")
-    session_id: str | None = Field(None, description="who holds the key that was asked for")
+    session_id: str | None = Field(None, description="who holds the key that was asked for, or the entry")
+    seq: int | None = Field(None, description="which entry of the conversation cannot be read")
     until: int | None = Field(None, description="up to where the log was archived")
 
 
@@ -180,6 +183,8 @@ def _more(error: ClawguardError) -> dict[str, Any]:
     match error:
         case EventsArchived():
             return {"until": error.until}
+        case EntryUnreadable():
+            return {"session_id": error.session_id, "seq": error.seq}
         case InvalidArgument():
             return {"argument": error.argument}
         case InsufficientScope() | DelegationRefused():

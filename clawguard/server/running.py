@@ -21,6 +21,7 @@ from clawguard.checks import is_integer
 from clawguard.clock import SECOND, Duration, microseconds
 from clawguard.errors import InvalidArgument
 from clawguard.server.app import create_app
+from clawguard.server.console import PATH as CONSOLE
 from clawguard.server.first_start import hand_over, mint_admin
 from clawguard.server.logs import logging_to
 from clawguard.server.settings import Settings
@@ -38,16 +39,30 @@ _KEEP_ALIVE = 75  # seconds: longer than clients keep a connection, so that none
 class _Server(uvicorn.Server):
     """End the event streams first when it stops, for they would never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, tail: Tail, *, threads: int) -> None:
+    def __init__(self, config: uvicorn.Config, tail: Tail, *, threads: int, origin: str | None) -> None:
         super().__init__(config)
         self._tail = tail
         self._threads = threads
+        self._origin = origin
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Have more threads than one workspace can take, whatever its requests wait for."""
         pool = ThreadPoolExecutor(self._threads, "clawguard-server")
         asyncio.get_running_loop().set_default_executor(pool)
         await super().startup(sockets)
+        if self.started:
+            _logger.info("people find the console here", extra={"url": self._reached() + CONSOLE})
+
+    def _reached(self) -> str:
+        """Return where clients reach this server, as it knows: its origin, or where it listens."""
+        if self._origin is not None:
+            return self._origin
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        address = ip_address(host.partition("%")[0])
+        if address.is_unspecified:
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+        name = f"[{address}]" if address.version == 6 else f"{address}"
+        return f"{'https' if self.config.is_ssl else 'http'}://{name}:{port}"
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connection, let what has begun come to its end, then stop."""
@@ -112,7 +127,7 @@ def serve(
             _logger.warning("tokens come in the clear: give a certificate, or an origin with TLS in front")
         with _stopped_by_signals():
             threads = settings.max_requests_each + _SPARE_THREADS
-            _Server(config, app.state.clawguard.tail, threads=threads).run()
+            _Server(config, app.state.clawguard.tail, threads=threads, origin=settings.origin).run()
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Sessions: create, list, show, tree, delegate, refresh, revoke; each within the caller's own workspace."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from clawguard.errors import PolicyDenied
+from clawguard.errors import EventsArchived, PolicyDenied, StoreUnavailable
+from clawguard.events.audit import AuditLog
 from clawguard.models import IssuedSession, Session
 from clawguard.server.answers import EndedAnswer, IssuedAnswer, SessionAnswer, SessionPage
 from clawguard.server.bodies import StrictRoute
@@ -28,6 +30,7 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=StrictRoute, prefix="/v1/sessions", tags=["sessions"])
 
+_PAGE = 1_000
 _OFTEN = (400, 401, 403, 408, 413, 422, 429, 500, 503)
 Id = Annotated[SessionId, Path(description="a session's id")]
 
@@ -189,5 +192,23 @@ async def revoke(
 ) -> EndedAnswer:
     """End a session and all below it, at once and everywhere; `count` is 0 when it had ended already."""
     workspace = caller.workspace_id
-    ended = await state.manager.revoke(session_id, reason=asked.reason, workspace_id=workspace)
-    return EndedAnswer(count=int(ended), cause_id=None)
+    if not await state.manager.revoke(session_id, reason=asked.reason, workspace_id=workspace):
+        return EndedAnswer(count=0, cause_id=None)
+    return await asyncio.to_thread(_ended_by_its_end, state.manager.events, session_id)
+
+
+def _ended_by_its_end(log: AuditLog, session_id: str) -> EndedAnswer:
+    """Return what ended with a session that was just ended: it stands in the log, and the rest behind it."""
+    count = 0
+    given: dict[str, Any] = {"types": "session.expired", "limit": _PAGE}
+    try:
+        (own,) = log.read(session_id=session_id, after=log.archived, **given)
+        after = own.seq - 1
+        while True:
+            found = log.read(cause_id=own.cause_id, after=after, **given)
+            count += len(found)
+            if len(found) < _PAGE:
+                return EndedAnswer(count=count, cause_id=own.cause_id)
+            after = found[-1].seq
+    except (EventsArchived, StoreUnavailable, ValueError):  # it has ended all the same
+        return EndedAnswer(count=max(1, count), cause_id=None)

@@ -66,6 +66,7 @@ class AsyncAgents:
     disable = hop(Agents.disable)
     enable = hop(Agents.enable)
     disabled = inline(Agents.disabled)
+    page = hop(Agents.page)
 
 
 class AsyncDirectory:

@@ -14,9 +14,10 @@ from clawguard.checks import check_text
 from clawguard.errors import InvalidArgument
 from clawguard.models import STATES
 
-__all__ = ["ID", "check_filters", "cursor_of", "digest_of", "position_of"]
+__all__ = ["AGENT", "ID", "check_filters", "cursor_of", "digest_of", "position_of"]
 
-ID = r"([!-~]{1,255})"  # an id in a position; PostgreSQL takes no NUL in a text
+ID = r"([!-~]{1,255})"  # an id in a position
+AGENT = r"([^\0]{1,255})"  # an agent's; PostgreSQL takes no NUL in a text
 _TAIL = 24  # a digest of the listing's filters, and of that and the position
 
 
@@ -49,7 +50,7 @@ def position_of(cursor: str, digest: str, form: str) -> tuple[str, ...]:
     for one of another listing, of another form, or none.
     """
     try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("ascii")
+        text = base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
     except (AttributeError, UnicodeError, binascii.Error):
         text = ""
     position = text[:-_TAIL]

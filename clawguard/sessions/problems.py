@@ -13,6 +13,7 @@ from clawguard.errors import (
     ClockError,
     ConfigError,
     DelegationRefused,
+    EntryUnreadable,
     EventsArchived,
     InsufficientScope,
     InvalidArgument,
@@ -58,6 +59,7 @@ class _Problem(BaseModel):
     missing: list[str] = []
     cause: str = ""
     session_id: str = ""
+    seq: int = 0
     until: int = 0
 
 
@@ -130,6 +132,11 @@ def _unknown(said: _Said) -> ClawguardError:
     return SessionNotFound((found and found["id"]) or "of this id")
 
 
+def _unreadable(said: _Said) -> ClawguardError:
+    why = said.message.partition(" cannot be read: ")[2]
+    return EntryUnreadable(_plain(said.problem.session_id), said.problem.seq, why)
+
+
 def _taken(said: _Said) -> ClawguardError:
     found = _AT_THE_START.match(said.message)
     return KeyInUse((found and found["key"]) or "", _plain(said.problem.session_id))
@@ -149,6 +156,7 @@ _MADE: dict[str, Callable[[_Said], ClawguardError]] = {
     "invalid_request": _malformed,
     "malformed_body": _malformed,
     "body_too_large": _malformed,
+    EntryUnreadable.code: _unreadable,
     EventsArchived.code: lambda said: EventsArchived(said.problem.until),
     InsufficientScope.code: _lacking,
     PolicyDenied.code: _denied,

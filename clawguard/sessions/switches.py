@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
 
-from clawguard.checks import check_flag, check_text
+from clawguard.checks import check_flag, check_text, is_integer
 from clawguard.clock import to_datetime, to_microseconds
 from clawguard.errors import InvalidArgument
-from clawguard.models import Ended
+from clawguard.models import Ended, Page, Session
 from clawguard.sessions.current import who_acts
 from clawguard.sessions.drafts import DEFAULT_WORKSPACE, check_agent, optional_text
+from clawguard.sessions.pages import AGENT, cursor_of, digest_of, position_of
 from clawguard.sessions.parts import Parts
+from clawguard.store import Row
 
-__all__ = ["Agents", "DisabledAgent", "Filters", "Switches"]
+__all__ = ["Agents", "DisabledAgent", "Filters", "KnownAgent", "Switches"]
 
 _BATCH = 500
+_MAX_LIMIT = 1_000
 
 
 class Filters(TypedDict, total=False):
@@ -150,6 +153,15 @@ class DisabledAgent(NamedTuple):
     disabled_by: str
 
 
+class KnownAgent(NamedTuple):
+    """Tell how many live sessions an agent has, the newest of them, and whether it is disabled."""
+
+    agent_id: str
+    live: int
+    newest: Session | None
+    disabled: DisabledAgent | None
+
+
 class Agents:
     """`manager.agents`: forbid an agent of a workspace its sessions, and allow them again."""
 
@@ -197,3 +209,36 @@ class Agents:
         workspace = check_text(workspace_id, argument="workspace_id")
         rows = self._parts.store.read("agent.disabled", workspace_id=workspace)
         return [DisabledAgent(agent, to_datetime(at), why, who) for agent, at, why, who in rows]
+
+    def page(
+        self, *, workspace_id: str = DEFAULT_WORKSPACE, limit: int = 50, cursor: str | None = None
+    ) -> Page[KnownAgent]:
+        """Return a page of the agents that have live sessions or are disabled, by name.
+
+        Raises InvalidArgument for a limit outside 1 to 1,000, and a cursor that is malformed or of another
+        listing.
+        """
+        if not is_integer(limit, least=1, most=_MAX_LIMIT):
+            raise InvalidArgument("limit", f"must be 1 to {_MAX_LIMIT}")
+        workspace = check_text(workspace_id, argument="workspace_id")
+        digest = digest_of("agents", workspace)
+        (after,) = ("",) if cursor is None else position_of(cursor, digest, AGENT)
+        rows = self._parts.store.read(
+            "agent.page",
+            workspace_id=workspace,
+            after=after,
+            now=self._parts.clock.now(),
+            limit=limit + 1,
+        )
+        items = tuple(map(_known, rows[:limit]))
+        return Page(items, cursor_of(items[-1].agent_id, digest) if len(rows) > limit else None)
+
+
+def _known(row: Row) -> KnownAgent:
+    (agent, live, since, why, who), newest = row[:5], row[5:]
+    return KnownAgent(
+        agent,
+        live,
+        None if newest[0] is None else Session.from_tuple(newest),
+        None if since is None else DisabledAgent(agent, to_datetime(since), why, who),
+    )

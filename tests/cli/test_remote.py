@@ -280,9 +280,23 @@ def test_a_leaked_token_is_dealt_with_from_afar(both: Both) -> None:
 def test_who_ends_itself_is_told_so(both: Both) -> None:
     own = both.beside("create", "brief", "--scope", "*", "--token-only").out.strip()
     session = both.beside("list", "--agent", "brief", "--ids").out.strip()
-    assert both.remote("revoke", session, "--json", token=own).json["count"] == 1
+    ended = both.remote("revoke", session, "--json", token=own).json
+    assert ended["count"] == 1
+    assert ended["cause_id"] in both.beside("events", "tail", "--session", session, "--json").out
     refused = both.remote("list", "--json", token=own, code=3)
     assert json.loads(refused.err)["error"]["code"] == "invalid_token"
+
+
+def test_whoever_may_revoke_is_told_what_ended_and_by_what_id(both: Both) -> None:
+    """What the library reads in the log afterwards, the server tells with its answer."""
+    parent = both.beside("create", "fated", "--scope", "docs:read", "--token-only").out.strip()
+    both.beside("delegate", "fated-too", "--scope", "docs:read", stdin=parent)
+    revoker = both.beside("create", "axe", "--scope", "clawguard:sessions:revoke", "--token-only").out.strip()
+    session = both.beside("list", "--agent", "fated", "--ids").out.strip()
+    told = both.remote("revoke", session, "--json", token=revoker).json
+    assert told["count"] == 2
+    log = both.beside("events", "tail", "--cause", told["cause_id"], "--json").out.splitlines()
+    assert [json.loads(each)["agent_id"] for each in log] == ["fated", "fated-too"]
 
 
 def test_keys_are_rotated_from_afar(both: Both) -> None:

@@ -7,11 +7,16 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clawguard import InvalidArgument, SessionEnded, SessionManager
+from clawguard.checks import is_text
 from clawguard.clock import to_datetime
 from clawguard.errors import PolicyDenied
-from clawguard.models import Ended, Session
+from clawguard.models import Ended, Page, Session
+from clawguard.sessions.pages import cursor_of, digest_of
+from clawguard.sessions.switches import KnownAgent
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -227,3 +232,90 @@ def test_dry_run_is_true_or_false(manager: SessionManager, dry_run: Any) -> None
     with pytest.raises(InvalidArgument, match="emergency"):
         manager.keys.rotate(emergency=dry_run)
     assert manager.active_count() == 1
+
+
+# Which agents there are.
+
+
+def agents(page: Page[KnownAgent]) -> list[tuple[str, int, bool]]:
+    return [(each.agent_id, each.live, each.disabled is not None) for each in page.items]
+
+
+def test_the_agents_of_a_workspace_are_those_with_live_sessions_and_the_disabled(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    world = World(manager, clock)
+    manager.create("dot", scopes="x", max_uses=1)
+    spent = manager.create("spent", scopes="x", max_uses=1)
+    manager.delegate(spent, "dot", scopes="x", max_uses=1)
+    manager.revoke(manager.create("gone", scopes="x"))
+    manager.agents.disable("cyd", reason="runs wild", actor="user:una")
+    manager.agents.disable("unheard", workspace_id="acme")
+    page = manager.agents.page()
+    assert agents(page) == [("ana", 2, False), ("ben", 2, False), ("cyd", 0, True), ("dot", 2, False)]
+    assert sum(each.live for each in page.items) == manager.active_count()
+    ana, _, cyd, _ = page.items
+    assert ana.newest == manager.sessions.get(world.young)
+    assert cyd.newest is None
+    assert cyd.disabled == manager.agents.disabled()[0]
+    assert (cyd.disabled.reason, cyd.disabled.disabled_by) == ("runs wild", "user:una")
+    assert agents(manager.agents.page(workspace_id="acme")) == [("ana", 1, False), ("unheard", 0, True)]
+    assert agents(manager.agents.page(workspace_id="empty")) == []
+
+
+@given(
+    live=st.dictionaries(st.text("abé😀 ", min_size=1, max_size=3), st.integers(1, 3), max_size=5),
+    forbidden=st.sets(st.text("abé😀 ", min_size=1, max_size=3), max_size=5),
+    limit=st.integers(1, 4),
+)
+@settings(max_examples=30, deadline=None)
+def test_pages_of_agents_have_each_of_them_once_and_in_order(
+    live: dict[str, int], forbidden: set[str], limit: int
+) -> None:
+    live = {name: count for name, count in live.items() if is_text(name)}
+    forbidden = {name for name in forbidden if is_text(name)}
+    with open_manager() as manager:
+        for name, count in live.items():
+            for _ in range(count):
+                manager.create(name, scopes="x")
+        for name in forbidden - live.keys():
+            manager.agents.disable(name)
+        found, cursor = [], None
+        while True:
+            page = manager.agents.page(limit=limit, cursor=cursor)
+            assert len(page.items) <= limit
+            found += agents(page)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        expected = {name: (live.get(name, 0), name not in live) for name in live.keys() | forbidden}
+        assert found == [(name, *expected[name]) for name in sorted(expected, key=str.encode)]
+
+
+def test_pages_of_agents_go_on_behind_any_name(manager: SessionManager) -> None:
+    names = sorted(("é", "😀" * 249, "a b", "'; DROP TABLE sessions; --", "z"), key=str.encode)
+    for name in names[::2]:
+        manager.create(name, scopes="x")
+    for name in names[1::2]:
+        manager.agents.disable(name)
+    found, cursor = [], None
+    for _ in names:
+        page = manager.agents.page(limit=1, cursor=cursor)
+        found += [each.agent_id for each in page.items]
+        cursor = page.next_cursor
+    assert (found, cursor) == (names, None)
+
+
+@pytest.mark.parametrize("given", [{"limit": 0}, {"limit": 1_001}, {"limit": True}, {"cursor": "x"}])
+def test_a_page_of_agents_that_cannot_be_is_refused(manager: SessionManager, given: dict[str, Any]) -> None:
+    manager.create("a", scopes="x")
+    with pytest.raises(InvalidArgument, match=next(iter(given))):
+        manager.agents.page(**given)
+
+
+@pytest.mark.parametrize("position", ["", "\0", "a\0", "a" * 256])
+def test_a_cursor_of_agents_that_was_made_up_is_refused(manager: SessionManager, position: str) -> None:
+    with pytest.raises(InvalidArgument, match="cursor"):
+        manager.agents.page(cursor=cursor_of(position, digest_of("agents", "default")))
+    with pytest.raises(InvalidArgument, match="cursor"):
+        manager.agents.page(workspace_id="acme", cursor=cursor_of("a", digest_of("agents", "default")))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from clawguard import IssuedSession
-from tests.openers import open_manager
+from clawguard.errors import EntryUnreadable
+from clawguard.sessions.problems import error_of
+from tests.openers import open_manager, raw
 from tests.refusing import UNKNOWN
 from tests.server.scene import Scene
 
@@ -50,3 +54,22 @@ def test_a_search_of_what_is_encrypted_says_that_there_is_none() -> None:
         refused = scene.get("/v1/history/search", params={"q": "invoice"})
         assert (refused.status_code, refused.json()["code"]) == (409, "search_unavailable")
         assert scene.get(f"/v1/sessions/{session.id}/history").json()["count"] == 3
+
+
+def test_an_entry_that_was_altered_is_named_and_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "clawguard.db"
+    with open_manager(path, encrypt_history=True) as manager:
+        scene = Scene(manager)
+        session = talk(scene)
+        with raw(path) as database:
+            database.execute("UPDATE entries SET role = 'system' WHERE seq = 2")
+        refused = scene.get(f"/v1/sessions/{session.id}/history")
+    told = refused.json()
+    assert (refused.status_code, told["code"]) == (409, "entry_unreadable")
+    assert (told["session_id"], told["seq"]) == (session.id, 2)
+    assert "restore a backup" in told["detail"]
+    assert "attic" not in refused.text
+    read = error_of(refused.status_code, told, "")
+    assert isinstance(read, EntryUnreadable)
+    assert (read.session_id, read.seq) == (session.id, 2)
+    assert str(read) == str(EntryUnreadable(session.id, 2, "it was altered, or is another entry's"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
+import re
 import signal
 import stat
 import threading
@@ -14,10 +16,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from clawguard import ConfigError, InvalidArgument, SessionManager
-from clawguard.server import Settings, serve
+from clawguard.server import Settings, create_app, serve
 from clawguard.server.first_start import ADMIN_KEY, mint_admin
+from clawguard.server.running import _Server
 from tests.openers import open_manager
 from tests.server.real import KEK, PATIENCE, serving
 from tests.servers import free_port
@@ -35,7 +39,10 @@ def test_the_first_start_prints_one_token_once_and_never_logs_it(tmp_path: Path)
         assert httpx.get(f"{served.url}/v1/sessions", headers=headers(token)).status_code == 200
         served.stop()
         assert token[-24:] not in served.logs
-        assert all(json.loads(line)["event"] for line in served.logs.splitlines())
+        logged = [json.loads(line) for line in served.logs.splitlines()]
+        assert all(each["event"] for each in logged)
+        (console,) = [each["url"] for each in logged if "console" in each["event"]]
+        assert console == f"{served.url}/console"
     with serving(database, tmp_path / "second") as served:
         assert "eyJ" not in served.out
         assert httpx.get(f"{served.url}/v1/sessions", headers=headers(token)).status_code == 200
@@ -172,6 +179,36 @@ def test_a_killed_server_comes_back_to_the_same_sessions(tmp_path: Path) -> None
     with serving(database, tmp_path / "second") as served:
         shown = httpx.get(f"{served.url}/v1/sessions/{made['id']}", headers=headers(token))
         assert shown.json()["agent_id"] == "planner"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "expected"),
+    [
+        ("127.0.0.1", None, r"http://127\.0\.0\.1:\d+/console"),
+        ("0.0.0.0", None, r"http://127\.0\.0\.1:\d+/console"),
+        ("::1", None, r"http://\[::1\]:\d+/console"),
+        ("::", None, r"http://\[::1\]:\d+/console"),
+        ("0.0.0.0", "https://auth.example.com", r"https://auth\.example\.com/console"),
+    ],
+)
+def test_where_the_console_is_found_is_said_as_a_browser_takes_it(
+    caplog: pytest.LogCaptureFixture, host: str, origin: str | None, expected: str
+) -> None:
+    caplog.set_level("INFO", logger="clawguard.server")
+    with open_manager() as manager:
+        app = create_app(manager)
+        config = uvicorn.Config(app, host=host, port=0, log_config=None)
+        config.load()
+        server = _Server(config, app.state.clawguard.tail, threads=2, origin=origin)
+        server.lifespan = config.lifespan_class(config)
+
+        async def start_and_stop() -> None:
+            await server.startup()
+            await server.shutdown()
+
+        asyncio.run(start_and_stop())
+    (told,) = [each for each in caplog.records if "console" in each.getMessage()]
+    assert re.fullmatch(expected, told.__dict__["url"])
 
 
 def test_what_is_served_in_the_clear_beyond_the_loopback_is_said(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clawguard import InvalidToken, SessionEnded
+from clawguard import InvalidToken, SessionEnded, StoreUnavailable
+from clawguard.events.audit import AuditLog
 from tests.clocks import FakeClock
 from tests.refusing import UNKNOWN
 from tests.server.scene import Scene
@@ -26,8 +27,10 @@ def test_a_session_is_made_shown_listed_and_ended(scene: Scene) -> None:
     assert [each["id"] for each in listed["items"]] == [issued["id"]]
 
     ended = scene.post(f"{SESSIONS}/{issued['id']}/revoke", {"reason": "leaked"})
-    assert ended.json() == {"count": 1, "cause_id": None}
-    assert scene.post(f"{SESSIONS}/{issued['id']}/revoke").json()["count"] == 0
+    (event,) = scene.manager.events.read(types="session.expired")
+    assert ended.json() == {"count": 1, "cause_id": event.cause_id}
+    again = scene.post(f"{SESSIONS}/{issued['id']}/revoke")
+    assert again.json() == {"count": 0, "cause_id": None}
     with pytest.raises(SessionEnded, match="leaked"):
         scene.manager.validate(issued["token"])
 
@@ -37,6 +40,33 @@ def test_the_log_says_who_did_it(scene: Scene) -> None:
     session = scene.manager.create("planner", scopes="docs:read")
     scene.post(f"{SESSIONS}/{session.id}/revoke", as_=host)
     assert scene.manager.events.read(session_id=session.id)[-1].actor == f"session:{host.id}"
+
+
+def test_an_end_tells_how_many_ended_with_it_and_by_what_id_the_log_lists_them(scene: Scene) -> None:
+    parent = scene.manager.create("planner", scopes="docs:*")
+    children = [scene.manager.delegate(parent, "reader", scopes="docs:read") for _ in range(1_002)]
+    scene.manager.revoke(children[0])
+    scene.manager.revoke(scene.manager.create("other", scopes="docs:read"))
+    revoker = scene.caller("clawguard:sessions:revoke")  # it may not read the log, and need not
+    ended = scene.post(f"{SESSIONS}/{parent.id}/revoke", as_=revoker).json()
+    assert ended["count"] == 1_002
+    listed = scene.manager.events.read(cause_id=ended["cause_id"], limit=1_000)
+    assert listed[0].session_id == parent.id
+    assert {each.cause for each in listed[1:]} == {"parent"}
+
+
+def test_an_end_that_the_log_cannot_tell_of_is_told_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    session = scene.manager.create("planner", scopes="docs:read")
+    monkeypatch.setattr(AuditLog, "read", fail)
+    ended = scene.post(f"{SESSIONS}/{session.id}/revoke")
+    assert (ended.status_code, ended.json()) == (200, {"count": 1, "cause_id": None})
+    with pytest.raises(SessionEnded):
+        scene.manager.validate(session.token)
 
 
 def test_pages_go_on_where_the_last_one_ended(scene: Scene, clock: FakeClock) -> None:

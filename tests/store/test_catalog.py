@@ -99,6 +99,7 @@ def test_every_pair_of_filters_prepares(path: Path, name: str) -> None:
         ("session.by_key", "sessions_live_key"),
         ("session.by_request", "sessions_request"),
         ("session.running", "sessions_live_running"),
+        ("agent.page", "sessions_live_agent"),
         ("session.get", "sqlite_autoindex_sessions_1"),
         ("conversation.get", "sqlite_autoindex_sessions_1"),
         ("conversation.stale", "sessions_conversations"),

@@ -9,6 +9,6 @@ tallies.py  what the charts show, reckoned from the log
 templates/ static/   what they are made of; static/README.md says where the libraries are from
 """
 
-from clawguard.server.console.app import add_console
+from clawguard.server.console.app import PATH, add_console
 
-__all__ = ["add_console"]
+__all__ = ["PATH", "add_console"]

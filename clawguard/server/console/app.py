@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from clawguard.server.console import agents, charts, entry, events, keys, revoking, sessions
 from clawguard.server.console.around import Enclosure, show_problems
@@ -18,7 +19,7 @@ from clawguard.sessions.aio import plain_of
 from clawguard.web.fastapi import ClawguardBearer
 from clawguard.web.front import Front
 
-__all__ = ["add_console"]
+__all__ = ["PATH", "add_console"]
 
 PATH = "/console"
 _ROUTERS = (entry, sessions, revoking, agents, events, keys, charts)
@@ -34,9 +35,20 @@ def add_console(app: FastAPI, state: State) -> None:
         console.include_router(each.router)
     show_problems(console)
     console.add_middleware(Enclosure)
-    console.mount("/static", StaticFiles(packages=[(__package__, "static")]))
-    app.add_route(PATH, _enter)
+    console.mount("/static", _Files(packages=[(__package__, "static")]))
+    app.add_api_route(PATH, _enter, include_in_schema=False)
     app.mount(PATH, console)
+
+
+class _Files(StaticFiles):
+    """Serve what pages are made of: one route in logs and metrics, as the others are."""
+
+    path = "/{file}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope["route"] = self
+        await super().__call__(scope, receive, send)
 
 
 def _with_cookie(state: State) -> State:

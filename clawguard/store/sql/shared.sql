@@ -301,6 +301,27 @@ DELETE FROM disabled_agents WHERE workspace_id = :workspace_id AND agent_id = :a
 SELECT agent_id, disabled_at, reason, disabled_by FROM disabled_agents
 WHERE workspace_id = :workspace_id ORDER BY agent_id;
 
+-- name: agent.page
+-- The agents of a workspace that have live sessions or are disabled, by name, each with the newest session of the live.
+WITH counted (whose, live, newest) AS (
+    SELECT agent_id, count(*), max(id) FROM sessions
+    WHERE workspace_id = :workspace_id AND agent_id > :after
+        AND ended_at IS NULL AND due_at > :now AND coalesce(uses_left, 1) > 0
+    GROUP BY agent_id ORDER BY agent_id LIMIT :limit
+), forbidden (whose, since, why, by_whom) AS (
+    SELECT agent_id, disabled_at, reason, disabled_by FROM disabled_agents
+    WHERE workspace_id = :workspace_id AND agent_id > :after ORDER BY agent_id LIMIT :limit
+)
+SELECT whose, live, since, why, by_whom, {session_columns}
+FROM (
+    SELECT c.whose, c.live, c.newest, f.since, f.why, f.by_whom
+    FROM counted c LEFT JOIN forbidden f ON f.whose = c.whose
+    UNION ALL
+    SELECT f.whose, 0, NULL, f.since, f.why, f.by_whom FROM forbidden f
+    WHERE NOT EXISTS (SELECT 1 FROM counted c WHERE c.whose = f.whose)
+) AS known LEFT JOIN sessions ON id = newest
+ORDER BY whose LIMIT :limit;
+
 -- name: session.count_live
 -- How many sessions are live.
 SELECT count(*) FROM sessions

@@ -71,6 +71,7 @@ def fill(manager: SessionManager) -> IssuedSession:
     )
     crawler = manager.create("crawler", scopes="web:fetch", ttl=900)
     manager.revoke(crawler, reason="laptop lost")
+    manager.agents.disable("crawler", reason="fetched what it must not", actor="user:ana")
     with contextlib.suppress(InsufficientScope):
         manager.validate(reader.token, require="docs:write", source="10.0.0.7")
     for role, said in (("user", _ASKED), ("assistant", _SAID), ("tool", '{"documents": 12}')):

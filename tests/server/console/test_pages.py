@@ -23,6 +23,7 @@ def theirs(scene: Scene) -> IssuedSession:
     session = scene.manager.create("planner", scopes="docs:*", workspace_id="acme", metadata={"ticket": 17})
     scene.manager.delegate(session, "reader", scopes="docs:read")
     scene.manager.history.append(session, {"role": "user", "content": "the invoice"})
+    scene.manager.agents.disable("planner-of-theirs", workspace_id="acme")
     return session
 
 
@@ -209,6 +210,37 @@ def test_filters_that_will_not_do_end_nothing_and_say_why(scene: Scene, fields: 
     assert scene.manager.validate(scene.admin.token)
 
 
+def agents_of(page: httpx.Response) -> dict[str, str]:
+    """Return who stands on the page of agents, and how many live sessions are said of each."""
+    rows = re.findall(r'<tr data-id="([^"]+)".*?<td class="num c-live">(\d+)', page.text, re.DOTALL)
+    return {html.unescape(name): count for name, count in rows}
+
+
+def test_agents_are_counted_by_the_store_and_paged_by_name(scene: Scene, clock: FakeClock) -> None:
+    for number in range(51):
+        scene.manager.create(f"bot-{number:02}", scopes="docs:read")
+    clock.advance(1)
+    scene.manager.create("bot-07", scopes="docs:read", subject="user:<ana>")
+    first = get(scene, "/agents")
+    assert list(agents_of(first)) == [f"bot-{number:02}" for number in range(50)]
+    assert agents_of(first)["bot-07"] == "2"
+    assert "user:&lt;ana&gt;" in first.text
+    (more,) = re.findall(r'rel="next" href="/console([^"]+)"', first.text)
+    second = get(scene, html.unescape(more))
+    assert agents_of(second) == {"bot-50": "1", "host": "1"}
+    (rows,) = re.findall(r'hx-get="/console(/agents/rows[^"]+)"', second.text)
+    assert agents_of(get(scene, html.unescape(rows))) == agents_of(second)
+
+
+def test_a_disabled_agent_is_shown_with_who_did_it_and_why(scene: Scene) -> None:
+    scene.manager.agents.disable("crawler", reason="<i>runs wild</i>", actor="user:ana")
+    page = get(scene, "/agents")
+    assert agents_of(page)["crawler"] == "0"
+    assert "disabled" in page.text
+    assert "&lt;i&gt;runs wild&lt;/i&gt;" in page.text
+    assert page.text.count("Revoke all…") == 1  # of the admin: where nothing lives nothing is revoked
+
+
 def test_a_piece_that_is_shown_already_is_not_sent_again(scene: Scene) -> None:
     first = get(scene, "/sessions/rows")
     found = re.search(r'X-Seen":"(\w+)"', html.unescape(first.text))
@@ -266,10 +298,10 @@ def test_news_of_the_log_come_once(scene: Scene) -> None:
 def test_a_fault_of_the_server_is_a_page_that_tells_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("clawguard.server.console.agents.list_sessions", fail)
+    monkeypatch.setattr("clawguard.server.agents._told", fail)
     answer = get(scene, "/agents")
     assert answer.status_code == 500
     assert "an error of the server" in answer.text
@@ -281,7 +313,16 @@ def test_the_routes_are_told_apart_in_logs_and_metrics(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="clawguard.server")
-    get(scene, f"/sessions/{scene.admin.id}/facts")
-    told = [each.__dict__ for each in caplog.records if each.getMessage() == "request"]
-    assert told[-1]["route"] == "/console/sessions/{session_id}/facts"
-    assert told[-1]["session_id"] == scene.admin.id
+    told: dict[str, Any] = {}
+    facts = f"/sessions/{scene.admin.id}/facts"
+    for path in ("", facts, "/static/console.js", "/static/nothing", "/nowhere"):
+        get(scene, path)
+        told[path] = next(each.__dict__ for each in caplog.records[::-1] if each.getMessage() == "request")
+    assert [each["route"] for each in told.values()] == [
+        "/console",
+        "/console/sessions/{session_id}/facts",
+        "/console/static/{file}",
+        "/console/static/{file}",
+        "none",
+    ]
+    assert told[facts]["session_id"] == scene.admin.id
