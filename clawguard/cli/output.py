@@ -18,7 +18,7 @@ from clawguard.clock import SystemClock, to_datetime
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.text import Text
 
     from clawguard import Event
@@ -92,7 +92,17 @@ def event_line(event: Event) -> Text:
 
 
 def emit(text: str) -> None:
-    """Write a text to standard output and flush it; a reader that went away ends the command."""
+    """Write a text to standard output, lines as they are but nothing that a terminal obeys."""
+    _write(_tame(text))
+
+
+def _tame(text: str) -> str:
+    """Return a text of which only the ends of lines do anything: what names things may come from anywhere."""
+    return "\n".join(line if line.isprintable() else plain(line) for line in text.split("\n"))
+
+
+def _write(text: str) -> None:
+    """Write to standard output and flush it; a reader that went away ends the command."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -135,11 +145,27 @@ def show(*things: RenderableType) -> None:
     with console.capture() as captured:
         for each in things:
             if isinstance(each, Text):
-                console.print(each, no_wrap=True, overflow="ellipsis")
+                console.print(_Tamed(each), no_wrap=True, overflow="ellipsis")
+            elif isinstance(each, str):
+                console.print(_Tamed(Text(each)), soft_wrap=True)
             else:
-                console.print(each, soft_wrap=isinstance(each, str), markup=False)
-    lines = captured.get().splitlines()
-    emit("".join(f"{line.rstrip()}\n" for line in lines))
+                console.print(_Tamed(each))
+    lines = captured.get().removesuffix("\n").split("\n")
+    _write("".join(f"{line.rstrip()}\n" for line in lines))
+
+
+class _Tamed:
+    """Render something with its own colours and no other power over a terminal."""
+
+    def __init__(self, thing: RenderableType) -> None:
+        self._thing = thing
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield what the thing is made of, each piece tamed."""
+        from rich.segment import Segment
+
+        for segment in console.render(self._thing, options):
+            yield Segment(_tame(segment.text), segment.style)
 
 
 def warn(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
@@ -18,7 +19,22 @@ from clawguard.models import Actor, Ended, Inspection, IssuedSession, Session
 from clawguard.sessions.keychain import KeyInfo
 from clawguard.sessions.replies import Instant, ScopeList
 
-__all__ = ["ended", "entry", "event", "hit", "inspection", "issued", "items", "key", "number", "session"]
+__all__ = [
+    "ended",
+    "entry",
+    "event",
+    "events",
+    "hit",
+    "inspection",
+    "issued",
+    "items",
+    "key",
+    "number",
+    "session",
+    "unknown",
+]
+
+_LAST = 2**53 - 1  # as a server takes it
 
 _CONFIG = ConfigDict(strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
@@ -94,10 +110,15 @@ def _read(model: type[M], told: Mapping[str, Any]) -> M:
     try:
         return model.model_validate(told)
     except (ValidationError, KeyError, RecursionError):
-        raise ConfigError(
-            "the server answers with something else than this command knows",
-            hint="is the URL right, and the server of the same version?",
-        ) from None
+        raise unknown() from None
+
+
+def unknown() -> ConfigError:
+    """Return the error for an answer that is none."""
+    return ConfigError(
+        "the server answers with something else than this command knows",
+        hint="is the URL right, and the server of the same version?",
+    )
 
 
 def _record(model: type[BaseModel], told: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +153,15 @@ def inspection(told: Mapping[str, Any]) -> Inspection:
 def event(told: Mapping[str, Any]) -> Event:
     """Return an event of the log."""
     return Event(**_record(_Event, told))
+
+
+def events(told: Mapping[str, Any], *, after: int, most: int) -> list[Event]:
+    """Return a page of the log: no more than was asked for, in its order, all of it behind a number."""
+    found = [event(each) for each in items(told)]
+    seqs = [after, *(each.seq for each in found)]
+    if len(found) > most or any(low >= high for low, high in pairwise(seqs)) or seqs[-1] > _LAST:
+        raise unknown()
+    return found
 
 
 def hit(told: Mapping[str, Any]) -> Hit:

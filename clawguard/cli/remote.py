@@ -28,6 +28,7 @@ from clawguard.guard.tokens import read_unverified
 from clawguard.history.records import Entry, Hit
 from clawguard.models import Ended, Inspection, IssuedSession, Page, Session
 from clawguard.sessions.asking import Asking
+from clawguard.sessions.drafts import MAX_DEPTH
 from clawguard.sessions.keychain import KeyInfo
 
 __all__ = ["RemoteHost"]
@@ -204,14 +205,26 @@ class RemoteSessions:
     def tree(self, session: str | Session, /, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session and all below it."""
         self._host.check_workspace(workspace_id)
-        found = self._host.get(f"{path_of(id_of(session))}/tree")
-        return tuple(map(records.session, records.items(found)))
+        path, found = f"{path_of(id_of(session))}/tree", list[Session]()
+        following: object = None
+        while True:
+            told = self._host.get(path, {"cursor": following})
+            items = [records.session(each) for each in records.items(told)]
+            following = told.get("next_cursor")
+            if not items or (found and items[0].id <= found[-1].id):  # parents first, and ids grow
+                raise records.unknown()
+            found += items
+            if following is None:
+                return tuple(found)
 
     def lineage(self, session: str | Session, /, *, workspace_id: str | None = None) -> tuple[Session, ...]:
         """Return a session's ancestors and itself, the root first."""
         line = [self.get(id_of(session), workspace_id=workspace_id)]
         while line[0].parent_id is not None:
-            line.insert(0, self.get(line[0].parent_id))
+            above = self.get(line[0].parent_id)
+            if above.id != line[0].parent_id or len(line) > MAX_DEPTH:
+                raise records.unknown()
+            line.insert(0, above)
         return tuple(line)
 
 
@@ -258,7 +271,7 @@ class RemoteEvents:
             told = self._host.get("/v1/events", {"after": after, "types": types, "limit": limit, **ids})
         except SessionNotFound:  # a log has nothing of a session that there never was
             return []
-        return [records.event(each) for each in records.items(told)]
+        return records.events(told, after=after, most=limit)
 
     def follow(
         self,

@@ -448,6 +448,19 @@ def test_what_comes_is_followed(place: Place) -> None:
             assert next(events).session_id == made.id
 
 
+def test_a_tree_that_fills_several_pages_is_whole(place: Place) -> None:
+    with (
+        closing(RemoteHost(place.url, place.admin, timeout=PATIENCE)) as host,
+        SessionManager.open(place.path, sweep_every=None) as manager,
+    ):
+        top = manager.create("wide", scopes="a")
+        for _ in range(1_000):
+            manager.delegate(top, "leaf", scopes="a")
+        beside = manager.sessions.tree(top)
+        assert [each.id for each in host.sessions.tree(top.id)] == [each.id for each in beside]
+        manager.revoke(top)
+
+
 def test_of_a_session_that_there_never_was_the_log_has_nothing(both: Both) -> None:
     for run in (both.beside, both.remote):
         assert run("events", "tail", "--session", UNKNOWN).out == ""
