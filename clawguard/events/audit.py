@@ -17,6 +17,7 @@ from clawguard.errors import ConfigError, InvalidArgument, OutcomeUnknown, Store
 from clawguard.events.archives import Archive, cut_of, take_in_place, verify_archive, write_aside
 from clawguard.events.chain import Fault, Place
 from clawguard.events.checkpoints import Cut, sign_checkpoint
+from clawguard.events.log import check_page
 from clawguard.events.proven import ProvenLog
 from clawguard.guard import NoteSigner
 from clawguard.store import Transaction
@@ -35,6 +36,13 @@ class AuditLog(ProvenLog):
     def archived(self) -> int:
         """The number of the last event that was archived; 0 where none was."""
         return self._cut().seq
+
+    def before_last(self, count: int, *, session_id: str) -> int:
+        """Return a number behind which `read` finds a session's last events: `count` (1 to 1,000), or all."""
+        check_page(after=0, limit=count)
+        self.link()
+        (first,) = self._store.read("event.last_of", session_id=session_id, limit=count)[0]
+        return max(self.archived, (first or 0) - 1)
 
     def archive(
         self,

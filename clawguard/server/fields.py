@@ -17,6 +17,7 @@ from clawguard.clock import LONGEST, SECOND
 from clawguard.scopes import MAX_SCOPES, check_scope
 
 __all__ = [
+    "SESSION_ID",
     "AgentId",
     "Closed",
     "Count",
@@ -31,6 +32,7 @@ __all__ = [
     "example",
 ]
 
+SESSION_ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _ID = "01a1fccf-cf9e-7037-aefb-eac59a7e9560"
 
 
@@ -74,7 +76,7 @@ AgentId = Annotated[
 ]
 SessionId = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+    StringConstraints(pattern=SESSION_ID),
     Field(examples=[_ID]),
 ]
 ScopeName = Annotated[

@@ -90,6 +90,7 @@ class AsyncDirectory:
     get = inline(Directory.get)
     find = inline(Directory.find)
     count_live = hop(Directory.count_live)
+    count_line = hop(Directory.count_line)
     page = hop(Directory.page)
     last = hop(Directory.last)
     children = hop(Directory.children)

@@ -56,6 +56,12 @@ class Directory:
         params = {"now": self._clock.now(), "workspace_id": _workspace(workspace_id)}
         return int(self._store.read("session.count_live", **params)[0][0])
 
+    def count_line(self, session: SessionRef, *, workspace_id: str | None = None) -> int:
+        """Return how many live sessions an end of one would reach: itself, and those below it."""
+        top = self.get(session, workspace_id=workspace_id).id
+        rows = self._store.read("session.count_hit", ("line_of",), line_of=top, now=self._clock.now())
+        return int(rows[0][0])
+
     def count_overdue(self, by: float | timedelta = 60) -> int:
         """Return how many sessions, of all workspaces, ended `by` seconds ago without its being recorded.
 

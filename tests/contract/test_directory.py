@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from clawguard import InvalidArgument, Session, SessionManager
+from clawguard import InvalidArgument, Session, SessionManager, SessionNotFound
 from clawguard.sessions.pages import cursor_of, digest_of
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -255,3 +255,21 @@ def test_ends_that_nobody_records_are_counted(manager: SessionManager, clock: Fa
     assert manager.sessions.count_overdue(61) == 0
     manager.prune_expired()
     assert manager.sessions.count_overdue(0) == 0
+
+
+def test_a_line_is_counted_as_its_end_would_reach_it(manager: SessionManager, clock: FakeClock) -> None:
+    top = manager.create("a", scopes="x")
+    below = [manager.delegate(top, "b", scopes="x") for _ in range(3)]
+    manager.delegate(below[0], "c", scopes="x")
+    manager.delegate(below[1], "d", scopes="x", ttl=5)
+    manager.revoke(below[2])
+    manager.create("a", scopes="x")
+    clock.advance(10)
+    count = manager.sessions.count_line(top)
+    assert (count, manager.sessions.count_line(below[1])) == (4, 1)
+    with pytest.raises(SessionNotFound):
+        manager.sessions.count_line(top, workspace_id="acme")
+    manager.revoke(top)
+    ended = manager.events.read(types="session.expired", limit=1_000)
+    assert sum(each.cause in ("revoked", "parent") for each in ended) - 1 == count
+    assert manager.sessions.count_line(top) == 0

@@ -7,11 +7,14 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clawguard import ClawguardError, Event, InvalidArgument, InvalidToken, SessionManager
+from clawguard.clock import SECOND, to_datetime
+from tests.clocks import FakeClock
 from tests.contract.conftest import on_a_file
 from tests.openers import open_manager
 
@@ -264,3 +267,26 @@ def test_durations_may_be_timedeltas(manager: SessionManager) -> None:
     assert manager.events.flush(timedelta(seconds=5))
     tick = timedelta(milliseconds=1)
     assert [each.seq for each in manager.events.follow(after=0, timeout=tick, poll=tick)] == [1]
+
+
+def test_the_last_events_of_a_session_are_found_from_the_end(
+    manager: SessionManager, clock: FakeClock, tmp_path: Path
+) -> None:
+    manager.events.register("memory.added")
+    session, other = (manager.create(name, scopes="x") for name in "ab")
+    for number in range(6):
+        clock.advance(60)
+        manager.publish("memory.added", {"number": number}, session=other if number % 2 else session)
+
+    def last(count: int) -> list[object]:
+        after = manager.events.before_last(count, session_id=session.id)
+        found = manager.events.read(after=after, session_id=session.id, limit=count)
+        return [each.data.get("number") for each in found]
+
+    assert (last(1), last(2), last(9)) == ([4], [2, 4], [None, 0, 2, 4])
+    manager.events.archive(to_datetime(clock.at - 150 * SECOND), tmp_path / "archive.jsonl")
+    assert last(9) == [4]
+    assert manager.events.before_last(5, session_id="unknown") == manager.events.archived
+    for count in (0, 1_001, True):
+        with pytest.raises(InvalidArgument, match="limit"):
+            manager.events.before_last(count, session_id=session.id)

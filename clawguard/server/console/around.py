@@ -100,7 +100,7 @@ def _page_of(request: Request, answer: Response) -> Response:
         0
     ]  # hints are for programs
     faults = [f"{each['at']}: {each['message']}" for each in told.get("errors", ())]
-    headers = {"Retry-After": answer.headers["retry-after"]} if "retry-after" in answer.headers else {}
+    headers = {name: answer.headers[name] for name in ("Allow", "Retry-After") if name in answer.headers}
     if "hx-request" in request.headers:
         return PlainTextResponse("; ".join([detail, *faults]), status, headers)
     title = told.get("title") or HTTPStatus(status).phrase

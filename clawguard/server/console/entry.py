@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from clawguard.errors import AccessDenied, ClawguardError, InvalidArgument
 from clawguard.models import IssuedSession
-from clawguard.server.callers import Held
+from clawguard.server.callers import Held, count_address
 from clawguard.server.console.sheets import home_of, sheet_for
 from clawguard.server.forms import read_form
 from clawguard.server.state import State
@@ -43,7 +43,7 @@ async def show_door(request: Request, ended: bool = False) -> Response:
 async def log_in(request: Request, state: Held) -> Response:
     """Give a browser the cookie of a valid token, and let it in."""
     _check_own_page(request, state)
-    state.rates.count("token", f"address:{address_of(request.scope) or '-'}")
+    count_address(state, "token", request)
     form = await read_form(request, _Entry)
     try:
         session = await _session_of(form.token.strip(), request, state)

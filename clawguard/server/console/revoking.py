@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.responses import Response
 
 from clawguard.clock import to_datetime
 from clawguard.errors import InvalidArgument
-from clawguard.server.answers import SessionAnswer
 from clawguard.server.bodies import StrictRoute
 from clawguard.server.callers import Caller, Held, may
 from clawguard.server.console.sessions import Id
@@ -22,7 +21,7 @@ __all__ = ["router"]
 router = APIRouter(route_class=StrictRoute)
 
 Revoker = Annotated[Caller, may("clawguard:sessions:revoke")]
-_PAGE = 1_000
+_SEEN, _NAMED = 200, 8  # of what would end, looked through for whom to name; named
 _FILTERS = ("subject", "agent_id", "role", "key_id", "issued_before")
 
 
@@ -39,30 +38,26 @@ class _Form(BaseModel):
     reason: str | None = None
 
 
-async def _all_of_line(
-    session_id: Id, state: Held, caller: Annotated[Caller, may("clawguard:sessions:read")]
-) -> list[SessionAnswer]:
-    """Return a session and all below it, page after page."""
-    page = await show_tree(session_id, TreeFilters(limit=_PAGE, cursor=None), state, caller)
-    found = page.items
-    while page.next_cursor is not None:
-        page = await show_tree(session_id, TreeFilters(limit=_PAGE, cursor=page.next_cursor), state, caller)
-        found += page.items
-    return found
-
-
 @router.get("/sessions/{session_id}/revoke")
 async def count_line(
+    session_id: Id,
     sheet: Shown,
     state: Held,
+    reader: Annotated[Caller, may("clawguard:sessions:read")],
     caller: Revoker,
-    line: Annotated[list[SessionAnswer], Depends(_all_of_line)],
 ) -> Response:
     """Return the dialog that says what would end, and asks."""
+    sessions, workspace = state.manager.sessions, caller.workspace_id
+    line = await show_tree(session_id, TreeFilters(limit=_SEEN, cursor=None), state, reader)
+    count = await sessions.count_line(session_id, workspace_id=workspace)
+    above = await sessions.lineage(caller.session_id, workspace_id=workspace)
     now = to_datetime(state.now())
-    hit = [each for each in line if is_live(each, now)]
     return sheet.page(
-        "revoke_one.html", session=line[0], hit=hit, is_own=caller.session_id in {e.id for e in hit}
+        "revoke_one.html",
+        session=line.items[0],
+        count=count,
+        named=[each for each in line.items if is_live(each, now)][:_NAMED],
+        is_own=session_id in {each.id for each in above},
     )
 
 

@@ -31,7 +31,13 @@ Filters = Annotated[SessionFilters, Query()]
 async def _line_from_its_root(
     found: Found, state: Held, caller: Annotated[Caller, may("clawguard:sessions:read")]
 ) -> SessionPage:
-    return await show_tree(found.root_id, TreeFilters(limit=_SHOWN, cursor=None), state, caller)
+    line = await show_tree(found.root_id, TreeFilters(limit=_SHOWN, cursor=None), state, caller)
+    drawn = {each.id for each in line.items}
+    if found.id in drawn:
+        return line
+    above = await state.manager.sessions.lineage(found.id, workspace_id=caller.workspace_id)
+    own = [SessionAnswer.model_validate(each.to_dict()) for each in above if each.id not in drawn]
+    return SessionPage(items=[*line.items, *own], next_cursor=line.next_cursor)
 
 
 Line = Annotated[SessionPage, Depends(_line_from_its_root)]
@@ -83,11 +89,12 @@ async def show_timeline(
     session_id: Id, sheet: Shown, state: Held, caller: Annotated[Caller, may("clawguard:events:read")]
 ) -> Response:
     """Return a session's events, the newest first."""
-    archived = await asyncio.to_thread(getattr, state.manager.events, "archived")
-    asked = EventFilters(types=None, session_id=session_id, after=archived, limit=1_000)
+    log = state.manager.events
+    after = await asyncio.to_thread(log.before_last, _SHOWN, session_id=session_id)
+    asked = EventFilters(types=None, session_id=session_id, after=after, limit=_SHOWN)
     found = await read_events(asked, state, caller)
-    events = found.items[::-1][:_SHOWN]
-    told = {"session_id": session_id, "events": events, "count": len(found.items)}
+    is_cut = len(found.items) == _SHOWN
+    told = {"session_id": session_id, "events": found.items[::-1], "is_cut": is_cut}
     return sheet.answer(sheet.piece("session_timeline.html", **told))
 
 

@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,6 +22,7 @@ from clawguard.clock import to_datetime
 from clawguard.models import SessionContext
 from clawguard.server.answers import SessionAnswer
 from clawguard.server.callers import Caller, Held, may
+from clawguard.server.fields import SESSION_ID
 from clawguard.server.state import State, state_of
 from clawguard.web.asgi import SCOPE_KEY
 
@@ -51,9 +53,11 @@ class Templates:
         self._made.filters["instant"] = _instant
         self._made.filters["moment"] = to_datetime
         self._made.filters["pretty"] = _pretty
-        self._made.filters["compact"] = partial(json.dumps, ensure_ascii=False, default=str)
+        self._made.filters["compact"] = partial(_pretty, indent=None)
+        self._made.filters["cut"] = _cut
         self._made.filters["query"] = _query
         self._made.filters["combine"] = _combine
+        self._made.tests["session_id"] = _is_session_id
 
     def render(self, name: str, shown: Mapping[str, Any]) -> str:
         """Return a template's text."""
@@ -140,9 +144,20 @@ def _instant(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _pretty(value: Any) -> str:
+def _pretty(value: Any, indent: int | None = 2) -> str:
     """Return text as it stands, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the beginning of a text that is too long for a page, and how much there is of it."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text):,} characters in all)"
+
+
+def _is_session_id(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(SESSION_ID, value) is not None
 
 
 def _query(given: Mapping[str, Any]) -> str:

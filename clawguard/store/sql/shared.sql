@@ -281,6 +281,9 @@ SELECT count(*) FROM hit;
 -- filter: workspace_id
 workspace_id = :workspace_id
 
+-- filter: line_of
+id = :line_of
+
 -- filter: key_id
 kid = :key_id
 
@@ -512,6 +515,12 @@ e.session_id = :session_id
 
 -- filter: of_cause
 e.cause_id = :cause_id
+
+-- name: event.last_of
+-- The first of the last entries of a session.
+SELECT min(seq) FROM (
+    SELECT seq FROM events WHERE session_id = :session_id ORDER BY seq DESC LIMIT :limit
+) AS newest;
 
 -- name: event.head
 -- The last entry.

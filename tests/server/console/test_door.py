@@ -62,6 +62,22 @@ def test_tokens_are_tried_only_so_often(clock: FakeClock) -> None:
     assert answers == [401, 401, 429]
 
 
+def test_attack_tokens_are_not_tried_more_often_from_the_many_addresses_of_one_network(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_manager(clock=clock) as manager:
+        scene = Scene(manager, Settings(token_rate="2/minute"))
+        answers = []
+        for number in range(4):
+            monkeypatch.setattr(
+                "clawguard.server.callers.address_of", lambda _, last=number: f"2001:db8::{last}"
+            )
+            answers.append(enter(scene, "nonsense").status_code)
+        monkeypatch.setattr("clawguard.server.callers.address_of", lambda _: "2001:db8:0:1::1")
+        answers.append(enter(scene, "nonsense").status_code)
+    assert answers == [401, 401, 429, 429, 401]
+
+
 def test_nobody_is_shown_the_door_and_nothing_else(scene: Scene) -> None:
     for method, path in routes(scene):
         if path in PUBLIC:

@@ -147,6 +147,91 @@ def test_of_a_wide_tree_a_part_is_drawn_and_it_is_said(scene: Scene) -> None:
     assert "There are more, which are not drawn" in page
 
 
+def test_who_stands_far_down_in_a_wide_tree_is_drawn_with_all_above(scene: Scene, clock: FakeClock) -> None:
+    lead = scene.manager.create("lead", scopes="docs:read")
+    for _ in range(210):
+        scene.manager.delegate(lead, "worker", scopes="docs:read")
+    clock.advance(1)
+    late = scene.manager.delegate(lead, "worker", scopes="docs:read")
+    last = scene.manager.delegate(late, "helper", scopes="docs:read")
+    found = Drawn(get(scene, f"/sessions/{last.id}").text).found
+    assert found[0] == (0, "lead")
+    assert found[-2:] == [(1, "worker"), (2, "helper")]
+    assert len(found) == 202
+
+
+def test_the_newest_events_of_a_session_are_shown_however_many_there_were(scene: Scene) -> None:
+    scene.manager.events.register("memory.added")
+    session = scene.manager.create("planner", scopes="docs:read")
+    for number in range(1_100):
+        scene.manager.publish("memory.added", {"number": f"n{number}"}, session=session)
+    page = get(scene, f"/sessions/{session.id}/timeline").text
+    assert re.findall(r"<bdi>(n\d+)</bdi>", page) == [f"n{number}" for number in range(1_099, 899, -1)]
+    assert "Earlier ones are not shown" in page
+
+
+ODD: list[dict[str, Any]] = [
+    {"parent_id": 5},
+    {"parent_id": ["a"]},
+    {"parent_id": "//evil.example/"},
+    {"parent_id": "javascript:alert(1)"},
+    {"ends_at": 2**53 - 1},
+    {"ends_at": 1 - 2**53},
+    {"ends_at": True},
+    {"ends_at": "soon"},
+    {"": ""},
+    {"deep": {"a": [[[[["b"]]]]]}},
+    {"long": "x" * 16_000},
+]
+
+
+@pytest.mark.parametrize("data", ODD, ids=lambda each: f"{each}"[:30])
+def test_attack_no_event_of_a_hosts_own_keeps_a_page_from_being_shown(
+    scene: Scene, data: dict[str, Any]
+) -> None:
+    """What an event says is whatever a host published, on an agent's word perhaps."""
+    scene.manager.events.register("memory.added")
+    session = scene.manager.create("planner", scopes="docs:read")
+    scene.manager.publish("memory.added", data, session=session)
+    for path in ("/events", "/events/rows?after=0", f"/sessions/{session.id}/timeline"):
+        page = get(scene, path)
+        assert page.status_code == 200, path
+        assert "memory.added" in page.text
+        assert len(page.text) < 20_000
+        links = re.findall(r'href="(/console/sessions/[^"]+)"', page.text)
+        assert {each.rpartition("/")[2] for each in links} <= {session.id, scene.admin.id}
+
+
+def test_what_was_said_at_great_length_is_shown_in_part_and_it_is_said(scene: Scene) -> None:
+    session = scene.manager.create("planner", scopes="docs:read")
+    scene.manager.history.append(session, {"role": "user", "content": "z" * 200_000})
+    page = get(scene, f"/sessions/{session.id}/history").text
+    assert "200,000 characters in all" in page
+    assert 10_000 <= page.count("z") < 10_100
+
+
+def test_a_large_tree_is_counted_by_the_store_and_a_few_of_it_are_named(scene: Scene) -> None:
+    lead = scene.manager.create("lead", scopes="docs:read")
+    workers = [scene.manager.delegate(lead, "worker", scopes="docs:read") for _ in range(250)]
+    scene.manager.revoke(workers[0])
+    page = get(scene, f"/sessions/{lead.id}/revoke").text
+    assert 'data-count="250"' in page
+    assert "and 242 more" in page
+    assert "Your own session" not in page
+
+
+def test_who_ends_what_stands_above_him_is_told_that_he_goes_too(scene: Scene) -> None:
+    lead = scene.manager.create("lead", scopes="clawguard:*")
+    own = scene.manager.delegate(lead, "viewer", scopes="clawguard:*")
+    assert "you will be logged out" in get(scene, f"/sessions/{lead.id}/revoke", own).text
+
+
+def test_what_there_is_no_method_for_says_which_there_are(scene: Scene) -> None:
+    for method in ("PUT", "DELETE", "HEAD"):
+        answer = scene.ask(method, "/console/keys/rotate", headers=cookie(scene.admin) | OWN)
+        assert (answer.status_code, bool(answer.headers["allow"])) == (405, True)
+
+
 def test_a_page_offers_what_its_caller_may_do_and_no_more(scene: Scene) -> None:
     lead = fill(scene.manager)
     viewer = scene.caller(READ)

@@ -3,6 +3,7 @@
 
 (() => {
   const root = document.getElementById("charts");
+  const offline = document.getElementById("offline");
   const HEIGHT = 210;
   const EVERY = 3000;
   const STEPS = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((each) => each * 10 ** power));
@@ -94,14 +95,14 @@
         location.assign(answer.headers.get("HX-Redirect"));
       } else if (answer.ok) {
         const text = await answer.text();
-        document.getElementById("offline").hidden = true;
         if (!last || text !== last.text) {
           last = { ...JSON.parse(text), text };
           draw(last);
         }
       }
+      offline.hidden = answer.ok;
     } catch {
-      document.getElementById("offline").hidden = false;
+      offline.hidden = false;
     }
   };
 

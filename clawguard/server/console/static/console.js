@@ -67,25 +67,40 @@
       event.preventDefault();
     }
   });
-  const lost = () => { offline.hidden = false; };
+  // What does not come any more is said as long as it does not, whatever else does.
+  const LOST = offline.textContent;
+  const failing = new Map();
+  const noteFailing = (piece, text) => {
+    failing.delete(piece.id);
+    if (text) {
+      failing.set(piece.id, text);
+    }
+    const [first] = failing.values();
+    offline.hidden = !first;
+    offline.textContent = first || LOST;
+  };
+  const lost = (event) => { noteFailing(event.detail.elt, LOST); };
   body.addEventListener("htmx:sendError", lost);
   body.addEventListener("htmx:timeout", lost);
   body.addEventListener("htmx:responseError", (event) => {
+    const piece = event.detail.elt;
     const answer = event.detail.xhr;
+    const text = answer.responseText.slice(0, 300);
     if (answer.status === 401) {
       return; // htmx goes where the answer says
     }
-    const polls = event.detail.elt.hasAttribute("data-poll");
-    if (answer.status >= 500 && polls) {
-      lost();
-    } else if (!polls) {
+    if (piece.hasAttribute("data-poll")) {
+      noteFailing(piece, answer.status >= 500 ? LOST : `What is shown may be old: ${text}.`);
+    } else if (piece.getAttribute("hx-trigger") === "load") {
+      piece.textContent = text;
+    } else {
       dialog.close();
-      say(answer.responseText.slice(0, 300), true);
+      say(text, true);
     }
   });
   body.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) {
-      offline.hidden = true;
+      noteFailing(event.detail.elt, "");
     }
   });
 
