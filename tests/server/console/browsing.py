@@ -18,6 +18,7 @@ PATIENCE = 20_000  # milliseconds, on a machine that is busy
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE, NARROW = (1_280, 860), (390, 844)
 # What a page is told by its own server is told in the console too, and expected where a test asks for it.
+TOLD_BY_HTMX = "Response Status Error Code "
 TOLD = "Failed to load resource: the server responded with a status of "
 
 
@@ -45,7 +46,7 @@ class Visit:
         self.expected: set[int] = set()
         self.elsewhere = ""
         context.on("console", self._heard)
-        context.on("weberror", lambda error: self.faults.append(f"error: {error.error}"))
+        context.on("weberror", lambda error: self._note("error", f"{error.error}"))
         context.on("request", self._asked)
         self.page = context.new_page()
         self.page.set_default_timeout(PATIENCE)
@@ -64,11 +65,13 @@ class Visit:
         return page
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type not in ("error", "warning"):
-            return
-        status = message.text.removeprefix(TOLD)[:3]
+        if message.type in ("error", "warning"):
+            self._note(message.type, message.text)
+
+    def _note(self, kind: str, text: str) -> None:
+        status = text.removeprefix(TOLD).removeprefix(TOLD_BY_HTMX)[:3]
         if not (status.isdigit() and int(status) in self.expected):
-            self.faults.append(f"{message.type}: {message.text}")
+            self.faults.append(f"{kind}: {text}")
 
     def _asked(self, request: Request) -> None:
         is_own = urlsplit(request.url).netloc == urlsplit(self.url).netloc

@@ -221,6 +221,35 @@ def test_a_key_is_rotated_once_it_was_said_what_an_emergency_would_end(
     expect(page.locator(f'tr[data-id="{active}"] .badge')).to_have_text(re.compile("retir(ing|ed)"))
 
 
+HIDES = """window.hides = 0; const told = document.getElementById("offline");
+new MutationObserver(() => { window.hides += told.hidden; }).observe(told, { attributes: true });"""
+
+
+def test_a_piece_that_does_not_come_any_more_says_so_though_others_do(
+    visit: Visit, served: Served, host: SessionManager
+) -> None:
+    visit.expected = {403, 409, 503}
+    session = host.create("faded", scopes="web:fetch")
+    page, told = visit.page, visit.page.locator("#offline")
+    page.route("**/history", lambda route: route.fulfill(status=409, body="entry 2 cannot be read"))
+    page.route("**/facts", lambda route: route.fulfill(status=403, body="host lacks it"))
+    visit.go(f"/sessions/{session.id}")
+    expect(page.locator("#history")).to_have_text("entry 2 cannot be read")
+    expect(told).to_have_text("What is shown may be old: host lacks it.")
+    page.evaluate(HIDES)
+    for piece in ("timeline", "facts", "timeline", "facts"):
+        with page.expect_response(f"**/{piece}"):
+            pass
+    assert page.evaluate("window.hides") == 0
+    page.unroute("**/facts")
+    expect(told).to_be_hidden()
+    page.route("**/charts/data*", lambda route: route.fulfill(status=503, body="not now"))
+    visit.go("/charts")
+    expect(told).to_be_visible()
+    page.unroute("**/charts/data*")
+    expect(told).to_be_hidden()
+
+
 def test_charts_are_drawn_of_what_happens(visit: Visit, served: Served, host: SessionManager) -> None:
     page = visit.go("/charts")
     expect(page.locator(".plot canvas")).to_have_count(4)
