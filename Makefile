@@ -17,7 +17,7 @@ TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-integrations check bench scaling torture fuzz schemas reference screenshots site \
+.PHONY: help demo test test-integrations check bench bench-peers scaling torture fuzz schemas reference screenshots site \
 	release-check format clean
 
 help: ## show this list
@@ -43,6 +43,9 @@ check: $(DEV) ## lint, formatting, types, import contracts
 
 bench: $(DEV) ## measure the budgets
 	@$(PY) -m benchmarks
+
+bench-peers: $(DEV) ## measure beside other libraries, each in an environment of its own (.cache), into docs/benchmarks.md
+	@$(PY) -m benchmarks.peers --write
 
 scaling: $(DEV) ## write the tables and the chart of docs/scaling.md from what was measured
 	@$(PY) -m benchmarks.capacity
@@ -76,7 +79,7 @@ format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff format .
 
 clean: ## remove .venv, caches, build and coverage output
-	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .cache \
 		.import_linter_cache .hypothesis .nox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -22,11 +22,11 @@ from . import (
     sweeping,
     telemetry,
     web,
-    web_peers,
     writing,
 )
 from .harness import BENCHMARKS, Benchmark, Result, Setting
-from .report import lines, machine, page
+from .marks import PageHasNoMark, filled
+from .report import lines, machine, table
 
 MODULES = (
     reading,
@@ -39,12 +39,13 @@ MODULES = (
     history,
     telemetry,
     web,
-    web_peers,
     memory,
     processes,
     postgres,
     importing,
 )
+
+_PART = "budgets"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in lines(_collect(chosen, setting, results)):
             print(line, flush=True)
     if options.write is not None:
-        options.write.parent.mkdir(parents=True, exist_ok=True)
-        options.write.write_text(page(results, quick=options.quick), encoding="utf-8")
+        text = filled(options.write.read_text(encoding="utf-8"), _PART, table(results, quick=options.quick))
+        options.write.write_text(text, encoding="utf-8")
     missed = sum(not result.met for result in results)
     print(f"{len(results)} figures, {missed} over budget" if missed else f"{len(results)} figures, all met")
     return 1 if missed else 0
@@ -74,8 +75,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME")
     parser.add_argument("--quick", action="store_true", help="smaller numbers, under a minute")
     parser.add_argument("--list", action="store_true", help="name the parts and stop")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page for the docs")
+    parser.add_argument("--write", type=_page, metavar="FILE", help="write the table into a page of the docs")
     return parser.parse_args(arguments)
+
+
+def _page(name: str) -> Path:
+    """Return the path of a page that the table can be written into: told before anything is measured."""
+    try:
+        filled(Path(name).read_text(encoding="utf-8"), _PART, "")
+    except (OSError, PageHasNoMark) as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+    return Path(name)
 
 
 def _ordered() -> list[Benchmark]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .marks import filled
+
 __all__ = [
     "LOADS",
     "Check",
@@ -309,9 +311,7 @@ def chart(units: Units) -> str:
 def page(text: str, units: Units) -> str:
     """Return the page with its tables made anew."""
     for name, table in tables(units).items():
-        before, begin, rest = text.partition(f"<!-- made: {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        text = f"{before}{begin}\n{table}\n\n{end}{after}"
+        text = filled(text, name, table)
     return text
 
 

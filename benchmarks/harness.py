@@ -16,11 +16,12 @@ __all__ = [
     "Benchmark",
     "Result",
     "Setting",
-    "absent",
     "alternate",
     "benchmark",
     "pair",
     "pair_in_threads",
+    "span",
+    "timed",
 ]
 
 Act = Callable[[], object]
@@ -123,7 +124,7 @@ class Pair:
     @property
     def detail(self) -> str:
         """Return both medians: they are the machine's, only the ratio is ours."""
-        return f"{_span(statistics.median(self.ours))} against {_span(statistics.median(self.theirs))}"
+        return f"{span(statistics.median(self.ours))} against {span(statistics.median(self.theirs))}"
 
     def against(self, what: str, budget: float, form: Form = "times") -> Result:
         """Return the result of the ratio against its budget."""
@@ -136,15 +137,7 @@ def pair(ours: Act, theirs: Act, *, rounds: int, number: int) -> Pair:
     return Pair(mine, others)
 
 
-def absent(peer: str, what: str) -> None:
-    """Say that a library is not there to be held against."""
-    print(f"{peer} is not installed, so {what} nothing to be held against:")
-    print("pip install '.[peers]'")
-
-
-def alternate(
-    *acts: Act, rounds: int, number: int, clock: Callable[[], float] = perf_counter
-) -> list[list[float]]:
+def alternate(*acts: Act, rounds: int, number: int) -> list[list[float]]:
     """Run the loops in turn, every second round backwards; return each one's seconds a call by round."""
     times: list[list[float]] = [[] for _ in acts]
     turns = list(zip(acts, times, strict=True))
@@ -152,7 +145,7 @@ def alternate(
         act()
     for _ in range(rounds):
         for act, into in turns:
-            into.append(_loop(act, number, clock))
+            into.append(timed(act, number))
         turns.reverse()
     return times
 
@@ -179,7 +172,8 @@ def _crowd(act: Act, threads: int, number: int) -> Act:
     return run
 
 
-def _loop(act: Act, number: int, clock: Callable[[], float]) -> float:
+def timed(act: Act, number: int, clock: Callable[[], float] = perf_counter) -> float:
+    """Do an act so many times, without the garbage collector; return the seconds of one."""
     gc.collect()
     gc.disable()
     try:
@@ -191,7 +185,8 @@ def _loop(act: Act, number: int, clock: Callable[[], float]) -> float:
         gc.enable()
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Return a time with its unit."""
     if seconds < 1e-3:
         return f"{seconds * 1e6:.1f} us"
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"

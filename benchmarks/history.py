@@ -1,14 +1,12 @@
-"""Conversations: append and tail beside another library's, search and clear at size."""
+"""Conversations at size: search and clear; appends and reads stand beside other libraries' in `peers`."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import statistics
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from clawguard import SessionManager
 from clawguard.clock import SystemClock
@@ -18,10 +16,9 @@ from clawguard.store.catalog import Catalog
 from clawguard.store.connections import connect
 
 from .filling import Filler
-from .harness import Pair, Result, Setting, absent, alternate, benchmark
+from .harness import Result, Setting, benchmark
 from .raw import open_manager
 
-MESSAGE = {"role": "user", "content": "what does the memory say of the meeting at noon in the blue room?"}
 RARE = "zirconium"
 _VOCABULARY = [f"word{number}" for number in range(20_000)]
 _BATCH = 10_000
@@ -29,58 +26,9 @@ _BATCH = 10_000
 
 @benchmark("history")
 def history(setting: Setting) -> Iterator[Result]:
-    """append and tail beside openai-agents' SQLiteSession; search of many entries; clear of many"""
-    yield from _beside_a_peer(setting)
+    """search of many entries; clear of many"""
     yield from _search(setting)
     yield from _clear(setting)
-
-
-def _beside_a_peer(setting: Setting) -> Iterator[Result]:
-    try:
-        from agents import SQLiteSession
-    except ImportError:
-        absent("openai-agents", "append and tail have")
-        return
-    rounds, number = setting.size(41, 15), 20
-    loop = asyncio.new_event_loop()
-    with open_manager(setting.path("history")) as manager:
-        peer = SQLiteSession("peer", setting.path("history-peer"))
-        item: Any = dict(MESSAGE)
-        session = manager.create("planner", scopes="docs:read", ttl=86_400)
-        for _ in range(500):
-            manager.history.append(session, MESSAGE)
-        loop.run_until_complete(peer.add_items([item] * 500))
-
-        def theirs(call: Callable[[], Awaitable[Any]]) -> Callable[[], object]:
-            async def repeat() -> None:
-                for _ in range(number):
-                    await call()
-
-            return lambda: loop.run_until_complete(repeat())
-
-        def ours(call: Callable[[], object]) -> Callable[[], object]:
-            def repeat() -> None:
-                for _ in range(number):
-                    call()
-
-            return repeat
-
-        def read() -> object:
-            return [entry.text for entry in manager.history.tail(session, 100)]
-
-        acts = (
-            ours(lambda: manager.history.append(session, MESSAGE)),
-            theirs(lambda: peer.add_items([item])),
-            ours(read),
-            theirs(lambda: peer.get_items(100)),
-        )
-        added, peer_added, tailed, peer_tailed = (
-            [each / number for each in times] for times in alternate(*acts, rounds=rounds, number=1)
-        )
-        peer.close()
-    loop.close()
-    yield Pair(added, peer_added).against("history: append, to openai-agents' SQLiteSession", 1 / 5, "part")
-    yield Pair(tailed, peer_tailed).against("  tail(100), each text read", 1 / 5, "part")
 
 
 def _search(setting: Setting) -> Iterator[Result]:
@@ -91,7 +39,7 @@ def _search(setting: Setting) -> Iterator[Result]:
         took = [_seconds(lambda: manager.history.search(RARE)) for _ in range(31)]
         found = len(manager.history.search(RARE))
     detail = f"{found} found, median; slowest {max(took) * 1e3:.1f} ms"
-    what = f"  search of {count:,} entries for a rare word"
+    what = f"search of {count:,} entries for a rare word"
     yield Result(what, statistics.median(took), 0.05, "milliseconds", detail=detail)
 
 
@@ -102,7 +50,7 @@ def _clear(setting: Setting) -> Iterator[Result]:
     with SessionManager.open(path, sweep_every=None) as manager:
         [metadata] = manager.history.page().items
         took = _seconds(lambda: manager.history.clear(metadata.session_id))
-    yield Result(f"  clear of {count:,} entries", took, 2.0, "seconds")
+    yield Result(f"clear of {count:,} entries", took, 2.0, "seconds")
 
 
 def _seconds(act: Callable[[], object]) -> float:

@@ -17,9 +17,9 @@ from clawguard.clock import SystemClock, new_id
 from clawguard.store.catalog import Catalog
 from clawguard.store.connections import connect
 
-__all__ = ["SCOPES", "RawStore", "decoder", "open_manager"]
+from .material import SCOPES
 
-SCOPES = "docs:read docs:write mail:send"
+__all__ = ["SCOPES", "RawStore", "decoder", "open_manager"]
 
 
 def _hear(_: Event) -> None:
