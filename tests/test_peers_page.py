@@ -102,7 +102,7 @@ def test_a_row_shows_the_median_the_fastest_and_the_slowest(theirs: list[float],
     run = run_of(theirs[:count], ours[:count])
     peer, row, figures = next(rows_of(PARTS[0], run))
     shown = cells(peer, row, figures)
-    for seconds, cell in ((theirs[:count], shown[2]), (ours[:count], shown[4])):
+    for seconds, cell in ((theirs[:count], shown.theirs), (ours[:count], shown.mine)):
         found = [float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+) (us|ms|s)\b", cell)]
         expected = [statistics.median(seconds), min(seconds), max(seconds)]
         assert found == pytest.approx(expected, rel=0.06, abs=6e-8)
@@ -116,14 +116,15 @@ def test_every_row_stands_in_its_table_with_what_cannot_be_compared(part: Part) 
     run = run_of([1e-3], [1e-5])
     lines = made(run).splitlines()
     for peer, row, _ in rows_of(part, run):
-        assert any(line.startswith(f"| {peer.name} | {row.what} |") and row.differs in line for line in lines)
+        begins, ends = f"| **{peer.name}**: {row.what}<br>1.0\N{NO-BREAK SPACE}ms ", f" | {row.differs} |"
+        assert any(line.startswith(begins) and line.endswith(ends) for line in lines)
 
 
 def test_a_missed_budget_is_said_and_a_row_without_one_says_nothing() -> None:
     run = run_of([1e-3], [1e-3])
     for part in PARTS:
         for peer, row, figures in rows_of(part, run):
-            verdict = cells(peer, row, figures)[6]
+            verdict = cells(peer, row, figures).verdict
             assert verdict.endswith("MISSED") if row.budget else verdict == ""
             assert figures.missed(row) == (row.budget is not None)
 
@@ -133,8 +134,10 @@ def test_a_row_that_was_not_measured_says_why_and_shows_no_figure() -> None:
     for part in PARTS:
         for peer, row, figures in rows_of(part, run):
             shown = cells(peer, row, figures)
-            assert shown[-1] == "**Not measured: not installed: no such release.**"
-            assert not re.search(r"\d (us|ms|s)\b", " ".join(shown[2:7]))
+            assert shown.differs == "**Not measured: not installed: no such release.**"
+            assert not re.search(
+                r"\d (us|ms|s)\b", " ".join([shown.theirs, shown.mine, shown.faster, shown.verdict])
+            )
             assert not figures.missed(row)
 
 

@@ -72,11 +72,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _told(peer: Peer, size: Size) -> Figures:
     figures = measured(peer, size)
     for row in peer.rows:
-        name, what, theirs, _, ours, faster, verdict, _ = cells(peer, row, figures)
-        print(
-            f"{name:<31}{what:<58}{theirs:>34} {row.ours:<15}{ours:>34}  {faster}  {verdict}".rstrip(),
-            flush=True,
-        )
+        said = cells(peer, row, figures)
+        sides = f"{said.what:<40}{said.theirs:>36}  {said.ours:<23}{said.mine:>36}"
+        print(f"{said.peer:<31}{sides}  {said.faster}  {said.verdict}".rstrip(), flush=True)
     return figures
 
 

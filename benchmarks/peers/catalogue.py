@@ -238,8 +238,8 @@ PEERS = (
                 "rotate",
                 "rotate a refresh token",
                 "redeem",
-                "Both refuse a second use, and wait for the disk; clawguard takes one for theft, and ends "
-                "the session.",
+                "It refuses a second use; clawguard gives the same answer again for ten seconds, then takes "
+                "a second use for theft and ends the session. Both commits wait for the disk.",
             ),
             Row(
                 "requests",

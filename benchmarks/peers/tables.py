@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from benchmarks.harness import Pair, Result, span
 
 from .catalogue import OURS, PARTS, PEERS, Part, Peer, Row
 from .figures import Figures, Run, Span
 
-__all__ = ["cells", "chart_name", "faster", "made", "rows_of"]
+__all__ = ["Cells", "cells", "chart_name", "faster", "made", "rows_of"]
 
+_BETWEEN = re.compile(r"(?<=\d) (?=(?:us|ms|s|x)\b)")
 _EVEN = 1.05  # what is closer than this is called even
 _AGREED = 0.75  # the share of rounds that must have the same side faster
-_HEADS = (
-    "library",
-    "what it does",
-    "takes",
-    "clawguard",
-    "takes",
-    "faster",
-    "budget",
-    "what is not comparable",
-)
-_RULES = ("---", "---", "--:", "---", "--:", "--:", "---", "---")
+_HEADS = ("library", "clawguard", "faster", "what is not comparable")
+_RULES = ("---", "---", "---", "---")
 
 
 def made(run: Run) -> str:
@@ -39,13 +33,39 @@ def rows_of(part: Part, run: Run) -> Iterator[tuple[Peer, Row, Figures]]:
                 yield peer, row, run.peers[peer.module]
 
 
-def cells(peer: Peer, row: Row, figures: Figures) -> tuple[str, ...]:
-    """Return a row of a table; one that was not measured says why."""
+class Cells(NamedTuple):
+    """Hold what is said of a row; one that was not measured says why."""
+
+    peer: str
+    what: str
+    theirs: str
+    ours: str
+    mine: str
+    faster: str
+    verdict: str
+    differs: str
+
+    @property
+    def columns(self) -> tuple[str, str, str, str]:
+        """Put it into no more columns than a page is wide, figures and their units unbroken."""
+        theirs = f"**{self.peer}**: {self.what}<br>{self.theirs}"
+        figures = (
+            theirs,
+            f"{self.ours}<br>{self.mine}",
+            f"{self.faster}<br>{self.verdict}".removesuffix("<br>"),
+        )
+        first, second, third = (_BETWEEN.sub("\N{NO-BREAK SPACE}", each) for each in figures)
+        return first, second, third, self.differs
+
+
+def cells(peer: Peer, row: Row, figures: Figures) -> Cells:
+    """Return what is said of a row."""
     ours = OURS[row.ours]
     if figures.absent:
-        return peer.name, row.what, "-", ours, "-", "-", "-", f"**Not measured: {figures.absent}.**"
+        differs = f"**Not measured: {figures.absent}.**"
+        return Cells(peer.name, row.what, "-", ours, "-", "-", "", differs)
     pair = figures.pair(row)
-    return (
+    return Cells(
         peer.name,
         row.what,
         _spread(pair.theirs),
@@ -84,7 +104,7 @@ def _verdict(row: Row, ratio: float) -> str:
     if row.budget is None:
         return ""
     _, _, bound, verdict, _ = Result(row.what, ratio, row.budget, "part").cells
-    return f"{bound}: {verdict}"
+    return f"{bound} {verdict}"
 
 
 def _about(run: Run) -> str:
@@ -102,7 +122,7 @@ def _libraries(run: Run) -> str:
 
 
 def _part(part: Part, run: Run) -> str:
-    rows = [cells(*each) for each in rows_of(part, run)]
+    rows = [cells(*each).columns for each in rows_of(part, run)]
     described = (
         f"{part.title}: the time of one call of each library beside clawguard's, on a scale of powers of ten"
     )
