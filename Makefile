@@ -8,6 +8,7 @@ CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 FUZZ := $(VENV)/.fuzz
+MUTANTS := $(VENV)/.mutants
 # Tests run side by side, a file of them in one process.
 JOBS := auto
 # How long each target is fuzzed.
@@ -17,8 +18,8 @@ TYPED := $(wildcard clawguard clawguard_pytest.py examples benchmarks tests noxf
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-integrations check bench bench-peers scaling torture fuzz schemas reference screenshots site \
-	release-check format clean
+.PHONY: help demo test test-integrations check bench bench-peers scaling torture fuzz mutants schemas reference \
+	screenshots site release-check format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -57,6 +58,10 @@ torture: $(DEV) ## run the long fault experiments; their figures go into docs/gu
 fuzz: $(FUZZ) ## fuzz what reads foreign text, SECONDS each (600), and keep what is new in tests/fuzz/corpus
 	$(PY) -m tests.fuzz --seconds $(SECONDS)
 
+# MODULES="guard.* --share 20" picks; a run that was stopped goes on.
+mutants: $(MUTANTS) ## break the code by small changes, see what no test tells, and write docs/mutants.md
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(PY) -m tests.mutants $(MODULES)
+
 schemas: $(DEV) ## write the events' JSON Schemas, docs/reference/events
 	@$(PY) -m tests.events.schema_files
 
@@ -79,7 +84,7 @@ format: $(DEV) ## sort imports, fix what is safe to fix, format
 	$(PY) -m ruff format .
 
 clean: ## remove .venv, caches, build and coverage output
-	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .cache \
+	rm -rf $(VENV) build dist mutants site htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .cache \
 		.import_linter_cache .hypothesis .nox
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -116,4 +121,9 @@ $(DOCS): pyproject.toml $(MADE)
 $(FUZZ): $(DEV)
 	@echo "installing the fuzzer into $(VENV)"
 	@$(PIP) install --editable '.[fuzz]'
+	@touch $@
+
+$(MUTANTS): $(DEV)
+	@echo "installing what makes the mutants into $(VENV)"
+	@$(PIP) install --editable '.[mutants]'
 	@touch $@
