@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import string
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from clawguard.errors import InvalidArgument
 from clawguard.scopes import MAX_SCOPES, ScopeSet, check_scope, parse_scopes
+
+WRONG: Any = 7
 
 segments = st.text("abc", min_size=1, max_size=2)
 exact = st.lists(segments, min_size=1, max_size=4).map(":".join)
@@ -200,3 +203,41 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     except InvalidArgument:
         return
     assert parse_scopes(str(scopes)) == scopes
+
+
+SHOWN = "write lower-case ASCII segments such as 'docs:read' or 'docs:*', separated by spaces"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (lambda: check_scope("A"), f"scopes: holds a malformed scope; {SHOWN}"),
+        (lambda: parse_scopes("A", argument="wanted"), f"wanted: holds a malformed scope; {SHOWN}"),
+        (lambda: parse_scopes(["A"], argument="wanted"), f"wanted: holds a malformed scope; {SHOWN}"),
+        (
+            lambda: parse_scopes(WRONG, argument="wanted"),
+            "wanted: must be a string or an iterable of strings",
+        ),
+        (lambda: ScopeSet(WRONG), "scopes: must be an iterable of strings"),
+        (
+            lambda: ScopeSet(f"a:{n}" for n in range(257)),
+            "scopes: must be at most 256, of 8192 characters in all",
+        ),
+        (lambda: parse_scopes("a " * 4_097), "scopes: must be at most 8192 characters in all"),
+        (lambda: setattr(ScopeSet(), "_exact", frozenset()), "a ScopeSet is immutable"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_how_to_mend_it(asked: Callable[[], object], told: str) -> None:
+    with pytest.raises((InvalidArgument, AttributeError)) as refused:
+        asked()
+    assert str(refused.value) == told
+
+
+def test_as_many_and_as_long_as_they_may_be() -> None:
+    assert len(ScopeSet(f"a:{n}" for n in range(256))) == 256
+    longest = " ".join(f"{n:02d}{'a' * 251}" for n in range(32))
+    assert len(longest) == 8_127
+    assert len(parse_scopes(longest + " " * 65)) == 32
+    assert len(ScopeSet([*longest.split(), "b" * 96])) == 33
+    with pytest.raises(InvalidArgument, match="8192"):
+        ScopeSet([*longest.split(), "b" * 97])

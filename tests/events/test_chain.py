@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, get_args
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawguard import InvalidArgument
-from clawguard.events.chain import FaultKind, Place, canonical, genesis, link, walk
+from clawguard.events.chain import Fault, FaultKind, Place, canonical, genesis, link, walk
 
 SAFE = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -43,6 +44,23 @@ def test_the_order_in_which_an_event_is_built_does_not_matter(body: dict[str, An
 def test_what_has_no_plain_text_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgument, match="data"):
         canonical({"a": [{"b": value}]})
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (2**53, "data: holds an integer beyond 2^53"),
+        (1.0, "data: must hold strings, integers, lists and objects, not float"),
+    ],
+)
+def test_a_refusal_says_what_an_event_may_hold(value: Any, told: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        canonical({"a": value})
+    assert str(refused.value) == told
+
+
+def test_a_chain_begins_where_whoever_checks_it_by_hand_begins() -> None:
+    assert genesis("urn:mine") == hashlib.sha256(b"clawguard log 1\nurn:mine").digest()
 
 
 def test_two_issuers_begin_two_chains() -> None:
@@ -121,3 +139,26 @@ def test_a_fault_is_told_in_a_sentence(kind: Any) -> None:
 
 def test_an_empty_log_holds() -> None:
     assert fault_of([]) is None
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_a_walk_counts_all_that_holds_and_all_that_was_archived(archived: int, fault: int) -> None:
+    links = chain_of([str(number) for number in range(11)])
+    start = Place(archived, links[archived - 1][1] if archived else START)
+    walked = links[archived:]
+    found = walk(walked, start=start)
+    assert (found.count, found.head, found.fault, found.after) == (11, links[-1][1].hex(), None, archived)
+    seq, digest, text, agrees = walked[fault]
+    walked[fault] = (seq, digest, text + b"!", agrees)
+    found = walk(walked, start=start)
+    assert found.fault is not None
+    assert (found.count, found.fault.seq, found.after) == (archived + fault, seq, archived)
+
+
+@given(st.integers(1, 5))
+def test_an_archive_that_ends_in_another_hash_than_was_signed_was_rewritten(archived: int) -> None:
+    links = chain_of([str(number) for number in range(8)])
+    start = Place(archived, links[archived - 1][1])
+    found = walk(links[archived:], start=start, goals={archived: b"another"})
+    assert not found
+    assert (found.count, found.fault, found.after) == (archived, Fault(archived, "rewritten"), archived)

@@ -156,3 +156,17 @@ def test_no_thread_puts_older_rules_back() -> None:
         keeper._policy, keeper._ring = newer, new
     late.join(30)
     assert (keeper.ring, keeper.policy) == (new, newer)
+
+
+@pytest.mark.parametrize("leeway", [0, 60 * SECOND])
+def test_the_leeway_may_be_none_and_a_minute(leeway: int) -> None:
+    keeper = guard(leeway=leeway)
+    token = issue(keeper, session())
+    assert keeper.verify(token, audience=None, now=NOW * SECOND - leeway).session_id == SESSION
+    with pytest.raises(TokenFault, match="not_yet_valid"):
+        keeper.verify(token, audience=None, now=NOW * SECOND - leeway - 1)
+
+
+def test_a_token_is_bound_as_its_row_is() -> None:
+    cnf = {"jkt": signer().kid}
+    assert guard().verify(issue(guard(), session(cnf=cnf)), audience=None, now=NOW * SECOND).cnf == cnf

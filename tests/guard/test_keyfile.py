@@ -144,6 +144,15 @@ def test_a_failing_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert names(tmp_path) == []
 
 
+def test_what_kept_a_file_from_being_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("clawguard.guard.keyfile.write_private", full)
+    with pytest.raises(ConfigError, match="cannot be made: No space left"):
+        create_key_file(tmp_path / "kek")
+
+
 def _make(path: str, barrier: Any, results: Any) -> None:
     barrier.wait(60)
     create_key_file(Path(path))

@@ -220,3 +220,22 @@ def test_ring_keys_are_checked() -> None:
         KeyRing(1, [RingKey(signer().verifying, "retiring")], None)
     with pytest.raises(ConfigError, match="no known state"):
         KeyRing(1, [RingKey(signer().verifying, "live")], None)  # type: ignore[arg-type]
+
+
+def numbered(value: int) -> str:
+    return b64(value.to_bytes((value.bit_length() + 7) // 8))
+
+
+@pytest.mark.parametrize("changes", [{"e": 3}, {"e": 2**64 - 1}, {"n": 2**8192 - 1}, {"n": 2**2047 + 1}])
+def test_rsa_keys_at_the_limits_are_taken(changes: dict[str, int]) -> None:
+    rsa = {name: value for name, value in signer("RS256").verifying.jwk().items() if name != "kid"}
+    members = {name: numbered(value) for name, value in changes.items()}
+    key = VerifyingKey.from_jwk({**rsa, **members})
+    assert key.algorithm == "RS256"
+
+
+def test_an_ec_member_has_the_length_of_its_field() -> None:
+    for name in ("x", "y"):
+        for length in (31, 33):
+            with pytest.raises(ConfigError, match=f"malformed member {name}"):
+                VerifyingKey.from_jwk(jwk(**{name: b64(b"\x01" * length)}))

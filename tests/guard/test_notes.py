@@ -159,3 +159,42 @@ def test_a_signer_shows_nothing_and_refuses_to_be_copied() -> None:
     for call in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="pickled"):
             call(SIGNER)
+
+
+def test_a_text_with_blank_lines_is_read_whole() -> None:
+    assert KEY.open(SIGNER.sign("a\n\nb\n"), argument="note") == "a\n\nb\n"
+
+
+def test_a_note_is_as_long_as_it_may_be_and_no_longer() -> None:
+    room = 262_144 - len(SIGNER.sign("\n"))
+    longest = "a" * room + "\n"
+    assert KEY.open(SIGNER.sign(longest), argument="note") == longest
+    with pytest.raises(InvalidArgument, match="is no signed note"):
+        KEY.open(SIGNER.sign("a" + longest), argument="note")
+
+
+def test_a_note_has_one_signature_to_a_hundred() -> None:
+    note = SIGNER.sign("text\n")
+    line = note.rpartition("\n\n")[2]
+    assert KEY.open(note + line * 99, argument="note") == "text\n"
+    for count in (0, 101):
+        with pytest.raises(InvalidArgument, match="is no signed note"):
+            KEY.open("text\n\n" + line * count, argument="note")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\u2014 a+b " + base64.b64encode(bytes(68)).decode(),
+        "\u2014 name " + base64.b64encode(bytes(4)).decode(),
+    ],
+)
+def test_one_line_that_is_no_signature_spoils_the_note(line: str) -> None:
+    with pytest.raises(InvalidArgument, match="has a line that is no signature"):
+        KEY.open(SIGNER.sign("text\n") + line + "\n", argument="note")
+
+
+@pytest.mark.parametrize("data", [b"\x02" + bytes(32), b"\x01" + bytes(31), b"\x01" + bytes(33)])
+def test_a_verifiers_key_is_of_ed25519_and_of_its_length(data: bytes) -> None:
+    with pytest.raises(InvalidArgument, match="must be a verifier's key"):
+        NoteKey.from_text(f"urn:mine+00000000+{base64.b64encode(data).decode()}")

@@ -99,6 +99,7 @@ def test_a_denial_gives_no_record_out() -> None:
         ({"resource": "repo/*"}, {"resource": "repo/x"}, True),
         ({"resource": ["other", "repo/x"]}, {"resource": "repo/x"}, True),
         ({"resource": "repo"}, {"resource": "repo/x"}, False),
+        ({"resource": "repo/*"}, {"resource": "repository"}, False),
         ({"resource": "*"}, {}, False),
         ({"risk_above": 0.5}, {"risk": 0.5}, False),
         ({"risk_above": 0.5}, {"risk": 0.6}, True),

@@ -211,3 +211,10 @@ def test_a_strange_name_is_shown_safely() -> None:
     with pytest.raises(ConfigError) as caught:
         load_policy({"a\nb": 2})
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_as_large_as_it_may_be_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    for text in ("", "#" * 8_192, "#\n" * 131_072):
+        path.write_text(text)
+        assert load_policy(path) == Policy.empty()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
+import json
 import pickle
 from typing import Any
 
@@ -318,3 +320,17 @@ def test_what_is_no_proof_is_a_mistake_of_the_callers(proof: Any) -> None:
     for cnf in (None, {"jkt": signer().kid}):
         with pytest.raises(InvalidArgument, match="proof"):
             check_proof(proof, cnf, token=TOKEN, now=START, leeway=0)
+
+
+def test_a_key_says_what_the_rfc_asks_and_by_its_clock() -> None:
+    clock = FakeClock()
+    key = ProofKey.generate(clock=clock)
+    sent = key.headers(TOKEN, method="POST", url=URL)
+    assert sent.keys() == {"Authorization", "DPoP"}
+    assert sent["Authorization"] == f"DPoP {TOKEN}"
+    header, payload = (
+        json.loads(base64.urlsafe_b64decode(f"{part}==")) for part in sent["DPoP"].split(".")[:2]
+    )
+    assert (header["typ"], header["alg"]) == ("dpop+jwt", "ES256")
+    assert header["jwk"].keys() == {"crv", "kty", "x", "y"}
+    assert (payload["htm"], payload["htu"], payload["iat"], payload["ath"]) == ("POST", URL, AT, ATH)

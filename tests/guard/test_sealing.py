@@ -177,3 +177,12 @@ def test_a_named_path_wins_over_the_environment(tmp_path: Path) -> None:
     made = load(tmp_path / "own", create=True, environ={KEK_VARIABLE: "nonsense"})
     assert same(made, load(tmp_path / "own"))
     assert [each.name for each in tmp_path.iterdir()] == ["own"]
+
+
+def test_a_passphrase_of_twelve_characters_and_one_that_no_file_could_be_called() -> None:
+    for passphrase in ("twelve chars", "long " * 1_000):
+        assert same(load(passphrase), load(passphrase))
+
+
+def test_a_key_names_itself_and_shows_nothing() -> None:
+    assert repr(KeyEncryptionKey(KEY)) == "KeyEncryptionKey()"

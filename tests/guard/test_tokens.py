@@ -154,6 +154,21 @@ def test_minting_over_8_kib_is_refused() -> None:
     assert caught.value.argument == "scopes"
 
 
+def test_a_token_of_8_kib_is_minted_and_read() -> None:
+    padding = "a" * 200
+    others = [f"{n}:{padding}" for n in range(27)]
+    made = (lawful(scopes=ScopeSet([*others, "b" * length])) for length in range(1, 255))
+    longest = next(each for each in made if len(minted(each)) == MAX_TOKEN)
+    assert read(minted(longest)) == longest
+
+
+def minted(told: Claims) -> str:
+    try:
+        return encode(told, signer())
+    except InvalidArgument:
+        return ""
+
+
 def test_a_signer_signs_in_its_own_name_only() -> None:
     with pytest.raises(ConfigError, match="another key"):
         encode(lawful(), SigningKey.generate())

@@ -94,3 +94,7 @@ def test_what_is_no_request_has_none(text: object) -> None:
 def test_the_form_is_its_own_form(text: str) -> None:
     normal = normal_uri(text)
     assert normal is None or normal_uri(normal) == normal
+
+
+def test_escapes_are_written_in_capitals() -> None:
+    assert normal_uri("https://a/%e9%2f") == "https://a/%E9%2F"
