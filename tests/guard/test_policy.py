@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -261,3 +262,45 @@ def test_a_record_whose_fields_cannot_be_masked_is_not_given_out() -> None:
     for record in (object(), [object()], iter([{"email": "a@b"}])):
         with pytest.raises(InvalidArgument, match="cannot be masked"):
             decision.mask(record)
+
+
+@pytest.mark.parametrize(
+    ("grant", "given"),
+    [
+        ({"from_role": "boss", "to_role": "guest"}, True),
+        ({"from_role": ["guest", "clerk"], "to_role": "guest"}, False),
+        ({"from_role": "boss", "to_role": "clerk"}, False),
+        ({"from_agent": "ana", "to_agent": "ben"}, True),
+        ({"from_agent": ["ben", "cyd"], "to_agent": "ben"}, False),
+        ({"from_agent": "ana", "to_agent": ["ana", "cyd"]}, False),
+        ({"from_role": "boss", "from_agent": "cyd", "to_agent": "ben"}, False),
+        ({"from_agent": "ana", "to_role": "guest", "to_agent": "cyd"}, False),
+        ({"from_role": "boss", "from_agent": "ana", "to_role": "guest", "to_agent": "ben"}, True),
+    ],
+)
+def test_a_grant_is_meant_for_those_it_names(grant: dict[str, Any], given: bool) -> None:
+    policy = load_policy({"grants": [{"name": "one", "scopes": "web:search", **grant}]})
+    giver = member("boss", "docs:read")
+    taker = member("guest", "web:search", agent_id="ben", grant_name="one")
+    assert authority_of(policy, (giver, taker))[-1] == ScopeSet.of("web:search" if given else "")
+    unnamed = member("guest", "web:search", agent_id="ben")
+    assert len(authority_of(policy, (giver, unnamed))[-1]) == 0
+
+
+def test_a_decision_says_why_and_by_which_policy() -> None:
+    ruled = load_policy({"rules": [rule("yes", actions="docs:read"), rule("no", "deny", "docs:write")]})
+    for policy, action, allowed, reason, name in (
+        (Policy.empty(), "docs:read", True, "scopes", None),
+        (ruled, "docs:read", True, "allowed", "yes"),
+        (ruled, "docs:write", False, "denied", "no"),
+        (ruled, "mail:send", False, "no_rule_allows", None),
+    ):
+        told = ask(policy, member(), action=action)
+        assert (told.allowed, told.reason, told.rule, told.action) == (allowed, reason, name, action)
+        assert told.policy == policy.digest
+
+
+def test_a_policy_is_known_by_the_one_text_for_it() -> None:
+    policy = load_policy({"tasks": {"plan": {"scopes": "docs:read"}}, "roles": {"boss": {}}})
+    assert policy.body == '{"roles":{"boss":{}},"tasks":{"plan":{"scopes":["docs:read"]}}}'
+    assert policy.digest == hashlib.sha256(policy.body.encode()).hexdigest()

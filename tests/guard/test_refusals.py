@@ -183,11 +183,11 @@ def kek(source: Any, *, environ: dict[str, str] | None = None, **options: Any) -
         ),
         (
             lambda: KeyRing(1, [RingKey(ES256.verifying, WRONG)], None),
-            f"ConfigError: the key {ES256.kid} is in no known state",
+            "ConfigError: the key ... is in no known state",
         ),
         (
             lambda: KeyRing(1, [RingKey(ES256.verifying, "retiring")], None),
-            (f"ConfigError: the retiring key {ES256.kid} has no verify_until"),
+            ("ConfigError: the retiring key ... has no verify_until"),
         ),
         (
             lambda: KeyRing(1, [RingKey(ES256.verifying, "next"), RingKey(ES256.verifying, "next")], None),
@@ -384,4 +384,4 @@ def kek(source: Any, *, environ: dict[str, str] | None = None, **options: Any) -
 def test_a_refusal_says_what_is_wrong_and_how_to_mend_it(asked: Callable[[], object], told: str) -> None:
     with pytest.raises((ClawguardError, TokenFault, TypeError, ValueError)) as refused:
         asked()
-    assert f"{type(refused.value).__name__}: {refused.value}" == told
+    assert f"{type(refused.value).__name__}: {refused.value}".replace(ES256.kid, "...") == told

@@ -19,6 +19,7 @@ from mutmut.__main__ import collect_or_load_stats, collect_source_file_mutation_
 from mutmut.configuration import config
 from mutmut.mutation.data import MutantLineSpans, SourceFileMutationData
 from mutmut.mutation.trampoline import set_mutant_under_test
+from mutmut.runners.harness import PytestRunner
 from mutmut.state import state
 from mutmut.stats import load_stats
 from mutmut.type_checking import run_type_checker
@@ -30,12 +31,24 @@ from mutmut.utils.file_utils import (
     walk_mutatable_files,
 )
 from mutmut.utils.format_utils import get_mutant_name, mangled_name_from_mutant_name
-from mutmut.workers.isolation import MutantRunner, get_mutant_runner, run_in_fork
+from mutmut.workers.isolation import ForkRunner, MutantRunner, run_in_fork
 
 from tests.mutants import page
 
-_CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED = 37, 33, 0
+_CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED, _BROKEN = 37, 33, 0, 35
+_TOO_LONG = {24, -24, 152}
 _COLLECTED = 0.01  # what a test costs before it runs
+
+
+class CarefulRunner(PytestRunner):  # type: ignore[misc]  # where mutmut is not installed
+    """Run a mutant's tests; what keeps them from running is no test that tells."""
+
+    def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
+        """Return pytest's status, or another one where it could not run them."""
+        try:
+            return super().run_tests(mutant_name=mutant_name, tests=tests)
+        except Exception:
+            return _BROKEN
 
 
 def main() -> int:
@@ -53,7 +66,7 @@ def main() -> int:
     _make(given.jobs)
     waiting = _waiting(given.modules, given.share, again=given.again)
     if waiting:
-        _judge(waiting, given.seconds, get_mutant_runner(given.jobs), all_tests=given.again)
+        _judge(waiting, given.seconds, ForkRunner(given.jobs, CarefulRunner()), all_tests=given.again)
     page.write()
     return 0
 
@@ -68,7 +81,7 @@ def _make(jobs: int) -> None:
 
 def _waiting(modules: Iterable[str], share: int, *, again: bool) -> list[tuple[SourceFileMutationData, str]]:
     """Return the mutants that are to be judged."""
-    wanted = {None, _SURVIVED, _NO_TESTS} if again else {None}
+    wanted = {None, _SURVIVED, _NO_TESTS, _BROKEN, *_TOO_LONG} if again else {None}
     mutants, _ = collect_source_file_mutation_data(mutant_names=[f"clawguard.{each}.x*" for each in modules])
     return [
         (data, name)
@@ -87,7 +100,7 @@ def _judge(
     by_types = _caught_by_types()
     assert run_in_fork(lambda: collect_or_load_stats(runner) or 0) == 0, "a test fails without any mutant"
     load_stats()
-    runner.list_all_tests()  # imports the tests, for all that are forked from here
+    known = runner.list_all_tests().ids  # imports the tests, too, for all that are forked from here
     set_mutant_under_test("")
     running: dict[str, SourceFileMutationData] = {}
 
@@ -102,7 +115,7 @@ def _judge(
     runner.startup()
     for number, (data, name) in enumerate(waiting, 1):
         print(f"{number} of {len(waiting)}: {name}", end="\r" if sys.stdout.isatty() else "\n", flush=True)
-        tests = _chosen(name, seconds, all_tests=all_tests)
+        tests = _chosen(name, known, seconds, all_tests=all_tests)
         if name in by_types:
             note(data, name, _CAUGHT_BY_TYPES)
         elif not tests:
@@ -136,9 +149,9 @@ def _caught_by_types() -> set[str]:
     return {each for each in caught if mangled_name_from_mutant_name(each) not in unsure}
 
 
-def _chosen(mutant: str, seconds: float, *, all_tests: bool) -> list[str]:
+def _chosen(mutant: str, known: set[str], seconds: float, *, all_tests: bool) -> list[str]:
     """Return the tests that run against a mutant: the module's own first, then the quickest."""
-    reaching = state().tests_by_mangled_function_name.get(mangled_name_from_mutant_name(mutant), set())
+    reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant)]
     *_, package, module = mutant.split(".")[:-1]
     lasts = state().duration_by_test
     own = {each for each in reaching if f"/{package}/" in each or f"/test_{module}" in each}
