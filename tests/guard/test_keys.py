@@ -239,3 +239,12 @@ def test_an_ec_member_has_the_length_of_its_field() -> None:
         for length in (31, 33):
             with pytest.raises(ConfigError, match=f"malformed member {name}"):
                 VerifyingKey.from_jwk(jwk(**{name: b64(b"\x01" * length)}))
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_coordinate_that_begins_with_zeros_keeps_its_length(name: str) -> None:
+    points = (ec.derive_private_key(number, ec.SECP256R1()).public_key() for number in range(1, 2_000))
+    short = next(each for each in points if getattr(each.public_numbers(), name) < 2**248)
+    published = VerifyingKey(short).jwk()
+    assert len(published["x"]) == len(published["y"]) == 43
+    assert VerifyingKey.from_jwk(published).jwk() == published

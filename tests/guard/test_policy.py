@@ -304,3 +304,12 @@ def test_a_policy_is_known_by_the_one_text_for_it() -> None:
     policy = load_policy({"tasks": {"plan": {"scopes": "docs:read"}}, "roles": {"boss": {}}})
     assert policy.body == '{"roles":{"boss":{}},"tasks":{"plan":{"scopes":["docs:read"]}}}'
     assert policy.digest == hashlib.sha256(policy.body.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("stranger", [0, 1, 2, 3])
+def test_whoever_stands_in_a_line_must_be_allowed_too(stranger: int) -> None:
+    policy = load_policy({"rules": [rule("clerks", when={"role": "clerk"})]})
+    line = [member("clerk") for _ in range(4)]
+    assert ask(policy, *line)
+    line[stranger] = member("guest")
+    assert ask(policy, *line).reason == "no_rule_allows"

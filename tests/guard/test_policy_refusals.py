@@ -155,6 +155,33 @@ def file_of(data: bytes) -> Path:
             lambda: load_policy(file_of(b"#" * 8_193)),
             "ConfigError: the policy is over 262144 bytes, or has a line over 8192",
         ),
+        (
+            lambda: load_policy(
+                {"roles": {"clerk": {}}, "rules": [RULE | {"when": {"all": [{"role": "boss"}]}}]}
+            ),
+            "ConfigError: the policy, rules[0].when.all[0].role: there is no role 'boss'",
+        ),
+        (
+            lambda: load_policy(
+                {"roles": {"clerk": {}}, "rules": [RULE | {"when": {"any": [{"role": "boss"}]}}]}
+            ),
+            "ConfigError: the policy, rules[0].when.any[0].role: there is no role 'boss'",
+        ),
+        (
+            lambda: load_policy(
+                {"roles": {"clerk": {}}, "rules": [RULE | {"when": {"none": [{"all": [{"role": "boss"}]}]}}]}
+            ),
+            "ConfigError: the policy, rules[0].when.none[0].all[0].role: there is no role 'boss'",
+        ),
+        (
+            lambda: load_policy({"roles": {"": {}}}),
+            "ConfigError: the policy, roles.: must be 1 to 255 printable characters",
+        ),
+        (
+            lambda: load_policy(file_of(b"a = " + b"1" * 5_000)),
+            "ConfigError: the policy is not TOML that can be read: ValueError",
+        ),
+        (lambda: load_policy({"deep": nested(15)}), "ConfigError: the policy is nested more than 16 deep"),
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_how_to_mend_it(asked: Callable[[], object], told: str) -> None:
@@ -181,6 +208,7 @@ def test_a_refusal_says_what_is_wrong_and_how_to_mend_it(asked: Callable[[], obj
         ),
         (lambda: load_policy({"Xavier": 1}), "ConfigError: the policy, Xavier: "),
         (lambda: load_policy(file_of(b"\ncolour = 1\n")), "ConfigError: the policy, line 2, colour: "),
+        (lambda: load_policy({"deep": nested(14)}), "ConfigError: the policy, deep: "),
     ],
 )
 def test_a_refusal_names_the_key_and_in_a_file_its_line(asked: Callable[[], object], told: str) -> None:

@@ -24,7 +24,7 @@ from clawguard.guard import (
     check_cnf,
 )
 from clawguard.guard.faults import FAULTS
-from clawguard.guard.proofs import check_proof
+from clawguard.guard.proofs import ProvenKey, check_proof
 from tests.certificates import certificate, pem
 from tests.clocks import START, FakeClock
 from tests.guard.forge import b64, claims, forge, signer
@@ -334,3 +334,15 @@ def test_a_key_says_what_the_rfc_asks_and_by_its_clock() -> None:
     assert (header["typ"], header["alg"]) == ("dpop+jwt", "ES256")
     assert header["jwk"].keys() == {"crv", "kty", "x", "y"}
     assert (payload["htm"], payload["htu"], payload["iat"], payload["ath"]) == ("POST", URL, AT, ATH)
+
+
+def test_a_key_that_was_proven_stands_for_itself_alone() -> None:
+    proven = ProvenKey(signer().kid)
+    assert check_proof(proven, {"jkt": signer().kid}, token=TOKEN, now=START, leeway=0) is None
+    assert check_proof(proven, None, token=TOKEN, now=START, leeway=0) is None
+    for cnf, reason in (
+        ({"jkt": signer("EdDSA").kid}, "proof_binding"),
+        ({"x5t#S256": signer().kid}, "proof_missing"),
+    ):
+        with pytest.raises(ProofFault, match=reason):
+            check_proof(proven, cnf, token=TOKEN, now=START, leeway=0)
