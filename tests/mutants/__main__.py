@@ -37,6 +37,7 @@ from tests.mutants import page
 
 _CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED, _BROKEN = 37, 33, 0, 35
 _TOO_LONG = {24, -24, 152}
+_OWN = {"guard": ("guard/",), "clawguard": (), "events": ("events/",), "sessions": ("sessions/", "contract/")}
 _COLLECTED = 0.01  # what a test costs before it runs
 
 
@@ -80,14 +81,15 @@ def _make(jobs: int) -> None:
 
 
 def _waiting(modules: Iterable[str], share: int, *, again: bool) -> list[tuple[SourceFileMutationData, str]]:
-    """Return the mutants that are to be judged."""
+    """Return the mutants that are to be judged, in the order in which their modules were named."""
     wanted = {None, _SURVIVED, _NO_TESTS, _BROKEN, *_TOO_LONG} if again else {None}
-    mutants, _ = collect_source_file_mutation_data(mutant_names=[f"clawguard.{each}.x*" for each in modules])
-    return [
-        (data, name)
-        for data, name, verdict in mutants
-        if verdict in wanted and crc32(name.encode()) % 100 < share
-    ]
+    found: dict[str, SourceFileMutationData] = {}
+    for each in modules:
+        mutants, _ = collect_source_file_mutation_data(mutant_names=[f"clawguard.{each}.x*"])
+        for data, name, verdict in mutants:
+            if verdict in wanted and crc32(name.encode()) % 100 < share:
+                found.setdefault(name, data)
+    return [(data, name) for name, data in found.items()]
 
 
 def _judge(
@@ -154,7 +156,9 @@ def _chosen(mutant: str, known: set[str], seconds: float, *, all_tests: bool) ->
     reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant)]
     *_, package, module = mutant.split(".")[:-1]
     lasts = state().duration_by_test
-    own = {each for each in reaching if f"/{package}/" in each or f"/test_{module}" in each}
+    own = {
+        each for each in reaching if any(f"/{word}" in each for word in (*_OWN[package], f"test_{module}"))
+    }
     chosen: list[str] = []
     for test in sorted(
         reaching if all_tests else own or reaching,
