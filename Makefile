@@ -33,8 +33,12 @@ test: $(DEV) ## run the tests, with the coverage gate
 	@$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 
-test-integrations: $(DEV) ## run the adapters' tests beside the oldest and newest of each framework; NOX="--list" lists
-	$(PY) -m nox $(NOX)
+test-integrations: $(DEV) ## run the adapters' tests beside the oldest and newest of each framework; NOX="-s mcp-newest" picks
+	@mkdir -p .nox/told
+	@$(PY) -m nox --list-sessions --json $(NOX) >.nox/rows.json
+	@rows=$$($(PY) -c 'import json; print(*(each["session"] for each in json.load(open(".nox/rows.json"))))') \
+		&& test -n "$$rows" && printf '%s\n' $$rows | xargs -P "$$(nproc)" -I ROW sh -c \
+			'$(PY) -m nox -s ROW >.nox/told/ROW 2>&1; status=$$?; cat .nox/told/ROW; exit $$status'
 
 check: $(DEV) ## lint, formatting, types, import contracts
 	$(PY) -m ruff check .
