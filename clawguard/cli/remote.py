@@ -21,6 +21,7 @@ from clawguard.errors import (
     InvalidToken,
     OutcomeUnknown,
     SessionNotFound,
+    StoreUnavailable,
 )
 from clawguard.events.event import Event
 from clawguard.guard import TokenFault
@@ -36,6 +37,8 @@ __all__ = ["RemoteHost"]
 _PAGE = 1_000
 _LONGEST_ANSWER = 67_108_864  # a page of a thousand conversations' entries is large
 _LOOK_AGAIN = 1.0  # seconds
+_PATIENCE = 60.0  # seconds without a line before a stream is given up
+_SILENCE = 45.0  # seconds: a server says every 15 that it is there
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -75,6 +78,11 @@ class RemoteHost:
         """Return what the server says at a path; parameters that are None are left out."""
         given = {name: as_text(value, name) for name, value in query.items() if value is not None}
         return self._asking.get(path, given, by_anybody=by_anybody)
+
+    def lines(self, path: str, query: Mapping[str, Any], silence: float) -> Iterator[dict[str, Any] | None]:
+        """Yield the lines of an answer that goes on; see `Asking.lines`."""
+        given = {name: as_text(value, name) for name, value in query.items() if value is not None}
+        return self._asking.lines(path, given, silence=silence)
 
     def post(self, path: str, *, by: Asking | None = None, **body: Any) -> dict[str, Any]:
         """Return what the server answers; members that are None are left out. It is asked once."""
@@ -281,19 +289,34 @@ class RemoteEvents:
         session_id: str | None = None,
         workspace_id: str | None = None,
         timeout: float | None = None,
-        poll: float = 0,
+        poll: float = 0,  # noqa: ARG002  # of a database; a server tells what comes
     ) -> Iterator[Event]:
-        """Yield the events behind a number, and without a `timeout` of 0 those that come, page by page."""
-        while True:
+        """Yield the events behind a number, and without a `timeout` of 0 those that come, as they come.
+
+        Where the server goes away it is asked again, for a minute; nothing is missed or comes twice.
+        """
+        while timeout == 0:
             found = self.read(
                 after=after, types=types, session_id=session_id, workspace_id=workspace_id, limit=_PAGE
             )
             yield from found
-            after = found[-1].seq if found else after
             if len(found) < _PAGE:
-                if timeout == 0:
-                    return
-                time.sleep(max(poll, _LOOK_AGAIN))
+                return
+            after = found[-1].seq
+        self._host.check_workspace(workspace_id)
+        narrowed = {"types": types, "session_id": session_id}
+        heard = time.monotonic()
+        while True:
+            try:
+                for event in self._host.lines("/v1/events/lines", {"after": after, **narrowed}, _SILENCE):
+                    heard = time.monotonic()
+                    if event is not None:
+                        yield from (found := records.events({"items": [event]}, after=after, most=1))
+                        after = found[0].seq
+            except StoreUnavailable:
+                if time.monotonic() - heard > _PATIENCE:
+                    raise
+            time.sleep(_LOOK_AGAIN)
 
 
 class RemoteKeys:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -99,6 +99,34 @@ class Asking:
         """
         headers = {**self._authorization(), "Content-Type": "application/json"}
         return self._ask("POST", path, json.dumps(body).encode(), headers, twice=twice)
+
+    def lines(self, path: str, query: Query, *, silence: float) -> Iterator[dict[str, Any] | None]:
+        """Yield the objects of an answer that goes on, one a line, and None for an empty line.
+
+        Its head has the time of a call, each line `silence` seconds. Ends with the answer; StoreUnavailable
+        where that is cut off, is quiet for longer, or is none.
+        """
+        self._deadline.begin(self._timeout)
+        target = f"{self._path}{path}?{urlencode(query, doseq=True)}"
+        connection: Connection | None = None
+        try:
+            connection = self._connections.connect()
+            connection.request("GET", target, None, {"Host": self._authority} | self._authorization())
+            answer = connection.answer()
+            if answer.status != 200:
+                _read(Told(answer.status, answer.headers, answer.read(LONGEST_ANSWER)), StoreUnavailable)
+            self._deadline.begin(silence)
+            while line := answer.readline(self._longest + 1):
+                found = _object_of(line)
+                if found is None and line.strip():
+                    raise StoreUnavailable("the server gave no valid answer (no JSON object)")
+                yield found
+                self._deadline.begin(silence)  # others may have asked in this thread meanwhile
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _no_answer(StoreUnavailable, error) from None
+        finally:
+            if connection is not None:
+                connection.close()
 
     def _authorization(self) -> dict[str, str]:
         token = self._token if isinstance(self._token, str) else self._token()
