@@ -24,7 +24,6 @@ from tests.store.test_catalog import FITTING
 CATALOG = Catalog("postgres")
 STEPS = migrations_of("postgres")
 SEVERAL = {f"write.begin{how}{kind}" for how in ("", "_beside") for kind in ("", "_durable")}  # in one
-BESIDE = {"write.lock_names", "write.lock_tree", "change.head_beside"}  # what many writers at a time need
 UNLINKED = {"event.insert_unlinked", "event.unlinked", "event.link", "event.lag"}
 NAMES = sorted(CATALOG._texts["name"])
 FILTERED = [name for name in NAMES if "{filters}" in CATALOG._texts["name"][name]]
@@ -97,7 +96,6 @@ def test_both_dialects_know_the_same_statements() -> None:
         "schema.find",
         "write.lock",
         *SEVERAL,
-        *BESIDE,
         *UNLINKED,
     }
     other = Catalog("sqlite")

@@ -171,13 +171,8 @@ class PostgresTransaction:
         reach, kind = self._reach, "_durable" if self._durable else ""
         if reach is None:
             return "; ".join(self._catalog[name].sql for name in (f"write.begin{kind}", _FIRST))
-        steps = [self._catalog[f"write.begin_beside{kind}"].sql]
-        if reach.names:
-            names = json.dumps(reach.names)
-            steps.append(connection.merged(self._catalog["write.lock_names"], [names]))
-        if reach.session_id is not None:
-            steps.append(connection.merged(self._catalog["write.lock_tree"], [reach.session_id]))
-        return "; ".join((*steps, self._catalog[f"{_FIRST}_beside"].sql))
+        names = json.dumps(reach.names) if reach.names else None
+        return connection.merged(self._catalog[f"write.begin_beside{kind}"], [names, reach.session_id])
 
     def _commit(self) -> None:
         """Send what is held, the commit and the hint in one text; each of them fails in its own way.

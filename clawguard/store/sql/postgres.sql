@@ -12,10 +12,6 @@ json_array_elements(CAST(:actors AS json)) WITH ORDINALITY AS a (actor, place) J
 -- Wait for the one write lock of a schema: it goes with the transaction.
 SELECT pg_advisory_xact_lock(CAST(current_setting('clawguard.write_lock') AS bigint))
 
--- fragment: shared_lock
--- Wait for the same lock, beside whoever shares it.
-SELECT pg_advisory_xact_lock_shared(CAST(current_setting('clawguard.write_lock') AS bigint))
-
 -- name: write.begin
 -- Begin to write what is to survive the death of a process, the server's too: whoever has seen it may live on, and
 -- must never see it gone. So it is on the server's disk before anybody sees it. Nobody else writes meanwhile, so what
@@ -27,39 +23,21 @@ BEGIN; SET LOCAL synchronous_commit = local; {write_lock}; SELECT link_events(92
 BEGIN; SET LOCAL synchronous_commit = on; {write_lock}; SELECT link_events(9223372036854775807);
 
 -- name: write.begin_beside
--- Begin to write beside others, who do the same to other trees and names.
-BEGIN; SET LOCAL synchronous_commit = local; {shared_lock};
+-- Begin to write beside others, who do the same to other trees and names; and what such a write begins with.
+BEGIN; SET LOCAL synchronous_commit = local;
+SELECT schema_version, revision, NULL, NULL, latest FROM begin_beside(:names, :session_id);
 
 -- name: write.begin_beside_durable
-BEGIN; SET LOCAL synchronous_commit = on; {shared_lock};
-
--- name: write.lock_names
--- Let nobody else give a name away, whether anything bears it by now or not; in one order, so that nobody waits for each
--- other. No number of a transaction is given out for this, nor for the next.
-SELECT pg_advisory_xact_lock(number)
-FROM (SELECT hashtextextended(value, CAST(current_setting('clawguard.write_lock') AS bigint)) AS number
-      FROM json_array_elements_text(CAST(:names AS json)) ORDER BY number) AS numbers;
-
--- name: write.lock_tree
--- Let nobody else touch the tree that a session stands in.
-SELECT pg_advisory_xact_lock(hashtextextended(root_id, CAST(current_setting('clawguard.write_lock') AS bigint)))
-FROM sessions WHERE id = :session_id;
-
--- fragment: latest
--- The latest time of the last events: who wrote the very last beside others may have a clock that is behind theirs.
-SELECT max(at) FROM (SELECT at FROM events ORDER BY seq DESC LIMIT 16) AS linked
+BEGIN; SET LOCAL synchronous_commit = on;
+SELECT schema_version, revision, NULL, NULL, latest FROM begin_beside(:names, :session_id);
 
 -- name: change.head
--- What a write that is alone begins with: schema, revision, the chain's head and the log's time.
-SELECT m.schema_version, m.revision, e.seq, e.hash, ({latest})
+-- What a write that is alone begins with: schema, revision, the chain's head and the log's time, which is the latest of
+-- the last events': who wrote the very last beside others may have a clock that is behind theirs.
+SELECT m.schema_version, m.revision, e.seq, e.hash,
+    (SELECT max(at) FROM (SELECT at FROM events ORDER BY seq DESC LIMIT 16) AS linked)
 FROM meta m LEFT JOIN events e ON e.seq = (SELECT max(seq) FROM events)
 WHERE m.id = 1;
-
--- name: change.head_beside
--- What a write beside others begins with: schema, revision, and the log's time.
-SELECT m.schema_version, m.revision, NULL, NULL, greatest(({latest}),
-    (SELECT max(at) FROM (SELECT at FROM unlinked_events ORDER BY id DESC LIMIT 16) AS unlinked))
-FROM meta m WHERE m.id = 1;
 
 -- name: event.insert_unlinked
 -- Leave an event to be linked to the chain later.

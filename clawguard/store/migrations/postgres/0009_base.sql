@@ -315,6 +315,32 @@ CREATE FUNCTION as_like(pattern TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE PARALL
     SELECT replace(replace(replace(pattern, '_', '\_'), '*', '%'), '?', '_')
 $$;
 
+-- Take the write lock beside others, then names, then the tree that a session stands in, so that nobody else gives such
+-- a name away or touches the tree; and return what such a write begins with. Names, a JSON array, are locked in one
+-- order, so that nobody waits for each other. No number of a transaction is given out for any of this. One function, for
+-- its plans are kept; each of its statements sees what was committed by the time it had its lock.
+CREATE FUNCTION begin_beside(
+    names JSON, session TEXT, OUT schema_version BIGINT, OUT revision BIGINT, OUT latest BIGINT
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    write_lock CONSTANT BIGINT := current_setting('clawguard.write_lock');
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(write_lock);
+    IF names IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(number) FROM (
+            SELECT hashtextextended(value, write_lock) AS number FROM json_array_elements_text(names) ORDER BY number
+        ) AS numbers;
+    END IF;
+    IF session IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(s.root_id, write_lock)) FROM sessions s WHERE s.id = session;
+    END IF;
+    SELECT m.schema_version, m.revision INTO begin_beside.schema_version, begin_beside.revision
+    FROM meta m WHERE m.id = 1;
+    latest := greatest(
+        (SELECT max(at) FROM (SELECT e.at FROM events e ORDER BY e.seq DESC LIMIT 16) AS linked),
+        (SELECT max(at) FROM (SELECT u.at FROM unlinked_events u ORDER BY u.id DESC LIMIT 16) AS unlinked));
+END $$;
+
 -- Link the events that wait for it to the chain, at most so many, and return how many they were. One at a time: who
 -- comes meanwhile waits, and then sees what was linked.
 CREATE FUNCTION link_events(most BIGINT) RETURNS BIGINT LANGUAGE plpgsql AS $$
