@@ -57,7 +57,8 @@ def examine(
         return [*found, Finding("opening", "fault", error.message, error.hint)], None
     with manager:
         found.append(Finding("opening", "ok", f"{manager.issuer}, schema as this clawguard has it"))
-        for check in (_clock, _keys, _sweeper, _subscribers, _index):
+        first = (_links,) if path is None else ()  # before what reads the log, for that mends it
+        for check in (*first, _clock, _keys, _sweeper, _subscribers, _index):
             try:
                 found += check(manager)
             except ClawguardError as error:
@@ -147,6 +148,16 @@ def _files(path: Path) -> Iterator[Finding]:
             f"{looked.write_ahead // 2**20} MiB have not been copied into the database",
             "look for a process that reads for very long, or was stopped in the middle of it",
         )
+
+
+def _links(manager: SessionManager) -> Iterator[Finding]:
+    lag = manager.events.lag()
+    says = f"{lag.events} events wait for their place in its chain, the first for {lag.seconds:.0f} s"
+    if lag.seconds > _LATE:
+        mend = "keep a manager open with sweep_every=, or run: clawguard sweep"
+        yield Finding("log", "warning", f"{says}: nobody sweeps or reads it", mend)
+    else:
+        yield Finding("log", "ok", says if lag.events else "every event has its place in its chain")
 
 
 def _clock(manager: SessionManager) -> Iterator[Finding]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from clawguard import SessionManager
 from tests.cli.commands import Cli
-from tests.openers import KEK, open_manager
+from tests.openers import KEK, open_manager, raw
 from tests.schemas import schema
 
 
@@ -62,6 +63,21 @@ def test_doctor_looks_at_what_there_is_on_a_server(
     assert "reached" in next(
         each["says"] for each in empty.json(*nowhere, code=7)["checks"] if each["name"] == "server"
     )
+
+
+def test_doctor_tells_of_events_that_nobody_links(empty: Cli, url: str) -> None:
+    with SessionManager.open(url, kek=KEK) as manager, raw(url) as server:
+        manager.create("planner", scopes="docs:read")
+        assert _log_of(empty) == ("ok", "1 events wait")
+        manager.create("planner", scopes="docs:read")
+        server.execute("UPDATE unlinked_events SET at = at - 90000000")
+        assert _log_of(empty) == ("warning", "1 events wait")
+        assert _log_of(empty) == ("ok", "every event has")  # for to look at the log was to link it
+
+
+def _log_of(cli: Cli) -> tuple[str, str]:
+    found = next(each for each in cli.json("doctor")["checks"] if each["name"] == "log")
+    return found["level"], " ".join(found["says"].split()[:3])
 
 
 def test_a_database_moves_to_a_server(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
