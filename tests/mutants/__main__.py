@@ -38,7 +38,7 @@ from tests.mutants import page
 _CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED, _BROKEN = 37, 33, 0, 35
 _TOO_LONG = {24, -24, 152}
 _OWN = {"guard": ("guard/",), "clawguard": (), "events": ("events/",), "sessions": ("sessions/", "contract/")}
-_COLLECTED = 0.01  # what a test costs before it runs
+_COLLECTED = 0.03  # what a test costs beside its call, a store that is opened first of all
 
 
 class CarefulRunner(PytestRunner):  # type: ignore[misc]  # where mutmut is not installed
@@ -126,7 +126,7 @@ def _judge(
             while not runner.has_capacity():
                 note_next()
             running[name] = data
-            lasts = sum(state().duration_by_test[each] for each in tests)
+            lasts = sum(state().duration_by_test[each] + _COLLECTED for each in tests)
             limit = (lasts + config().timeout_constant) * config().timeout_multiplier
             runner.submit(name, tests, ceil(2 * limit), lasts)
     while runner.pending_count():
