@@ -64,3 +64,16 @@ def test_numbers_have_sixteen_digits_at_most() -> None:
     assert parse_object(b'{"a":9999999999999999}') == {"a": 9_999_999_999_999_999}
     for number in (b"10000000000000000", b"-1", b"-0", b"1.0", b"1e3", b"NaN"):
         assert parse_object(b'{"a":' + number + b"}") is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_depth_is_counted_down_by_one_and_up_by_one(count: int) -> None:
+    inner = "[" * (MAX_NESTING - 2) + "]" * (MAX_NESTING - 2)
+    fits = '{"a":[' + ",".join([inner] * count) + "]}"
+    assert parse_object(fits.encode()) is not None
+    too_deep = '{"a":[' + ",".join([inner] * count + [f"[{inner}]"]) + "]}"
+    assert parse_object(too_deep.encode()) is None
+
+
+def test_a_backslash_opens_and_closes_nothing() -> None:
+    assert parse_object(json.dumps({"a": "\\" * 3 + '"', "b": [[]] * 40}).encode()) is not None

@@ -248,3 +248,11 @@ def test_a_coordinate_that_begins_with_zeros_keeps_its_length(name: str) -> None
     published = VerifyingKey(short).jwk()
     assert len(published["x"]) == len(published["y"]) == 43
     assert VerifyingKey.from_jwk(published).jwk() == published
+
+
+def test_a_key_of_another_kind_is_named_for_it() -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    data = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(ConfigError) as refused:
+        SigningKey.from_private_bytes("ES256", data)
+    assert str(refused.value) == "the verification key is not of P-256, Ed25519 or RSA"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -186,3 +187,16 @@ def test_a_passphrase_of_twelve_characters_and_one_that_no_file_could_be_called(
 
 def test_a_key_names_itself_and_shows_nothing() -> None:
     assert repr(KeyEncryptionKey(KEY)) == "KeyEncryptionKey()"
+
+
+def test_a_key_of_an_earlier_release_is_opened() -> None:
+    sealed = (
+        b"\x01" + bytes(12) + AESGCM(KEY).encrypt(bytes(12), b"text", b"clawguard\x01" + PURPOSE.encode())
+    )
+    assert KeyEncryptionKey(KEY).unseal(sealed, purpose=PURPOSE) == b"text"
+
+
+@pytest.mark.parametrize("path", ["/a/path/of/it", "./a/path/of/it", "../a/path/of/it", "~/a/path/of/it"])
+def test_what_looks_like_a_path_is_no_passphrase_though_no_file_is_there(path: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"pathlib\.Path"):
+        load(path)

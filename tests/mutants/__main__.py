@@ -37,7 +37,12 @@ from tests.mutants import page
 
 _CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED, _BROKEN = 37, 33, 0, 35
 _TOO_LONG = {24, -24, 152}
-_OWN = {"guard": ("guard/",), "clawguard": (), "events": ("events/",), "sessions": ("sessions/", "contract/")}
+_OWN = {
+    "guard": ("tests/guard/",),
+    "clawguard": ("tests/test_scopes",),
+    "events": ("tests/events/",),
+    "sessions": ("tests/sessions/", "tests/contract/"),
+}
 _COLLECTED = 0.03  # what a test costs beside its call, a store that is opened first of all
 
 
@@ -156,13 +161,12 @@ def _chosen(mutant: str, known: set[str], seconds: float, *, all_tests: bool) ->
     reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant)]
     *_, package, module = mutant.split(".")[:-1]
     lasts = state().duration_by_test
-    own = {
-        each for each in reaching if any(f"/{word}" in each for word in (*_OWN[package], f"test_{module}"))
-    }
+    own = {each for each in reaching if each.startswith(_OWN[package])}
+    named = {each for each in reaching if f"/test_{module}" in each}
     chosen: list[str] = []
     for test in sorted(
-        reaching if all_tests else own or reaching,
-        key=lambda each: (f"/test_{module}" not in each, each not in own, lasts[each], each),
+        reaching if all_tests else own or named or reaching,
+        key=lambda each: (each not in own, each not in named, lasts[each], each),
     ):
         seconds -= lasts[test] + _COLLECTED
         if seconds < 0 and chosen:
