@@ -127,3 +127,33 @@ def test_a_spent_refresh_token_that_is_handed_back_ends_its_family(
     manager._families.end(made.refresh_token)
     with pytest.raises(SessionEnded):
         manager.validate(renewed.token)
+
+
+def test_an_end_tells_whose_it_was_and_each_later_verb_says_the_same(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x", subject="user:ana")
+    manager.revoke(made, reason="stolen", actor="user:bob")
+    (told,) = events(manager, "session.expired")
+    assert (told.session_id, told.agent_id, told.subject) == (made.id, "a", "user:ana")
+    assert (told.workspace_id, told.actor, told.reason) == (made.workspace_id, "user:bob", "stolen")
+    with pytest.raises(SessionEnded) as ended:
+        manager.refresh(made)
+    assert (ended.value.cause, ended.value.reason) == ("revoked", "stolen")
+
+
+def test_a_child_is_younger_than_its_parent_on_any_clock(manager: SessionManager) -> None:
+    parent = manager.create("a", scopes="x")
+    child = manager.delegate(parent, "b", scopes="x")
+    grandchild = manager.delegate(child, "c", scopes="x")
+    assert parent.created_at < child.created_at < grandchild.created_at
+
+
+def test_the_oldest_that_gives_way_at_the_limit_ends_for_it(clock: FakeClock) -> None:
+    with open_manager(clock=clock, max_sessions_per_agent=2, at_limit="evict_oldest") as manager:
+        made = []
+        for _ in range(3):
+            made.append(manager.create("a", scopes="x"))
+            clock.advance(1)
+        assert manager.create("b", scopes="x")
+        (told,) = events(manager, "session.expired")
+        assert (told.session_id, told.cause, told.actor) == (made[0].id, "limit", "host")
+        assert [each.ended_at is None for each in map(manager.get_session, made)] == [False, True, True]
