@@ -241,3 +241,9 @@ def test_as_many_and_as_long_as_they_may_be() -> None:
     assert len(ScopeSet([*longest.split(), "b" * 96])) == 33
     with pytest.raises(InvalidArgument, match="8192"):
         ScopeSet([*longest.split(), "b" * 97])
+
+
+def test_a_union_with_what_is_covered_is_the_set_itself() -> None:
+    held = ScopeSet.of("a:* b")
+    assert held.union(ScopeSet.of("a:x b")) is held
+    assert str(held.union(ScopeSet.of("c"))) == "a:* b c"

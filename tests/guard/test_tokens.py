@@ -17,7 +17,7 @@ from clawguard.guard import Algorithm, Claims, SigningKey, TokenFault
 from clawguard.guard.claims import MAX_ACTORS, MAX_LIFETIME
 from clawguard.guard.jws import MAX_TOKEN
 from clawguard.guard.keys import ALGORITHMS
-from clawguard.guard.tokens import encode
+from clawguard.guard.tokens import encode, read_unverified
 from clawguard.models import Actor
 from clawguard.scopes import ScopeSet
 from tests.guard.forge import (
@@ -251,3 +251,11 @@ def test_importing_the_guard_does_not_import_pydantic() -> None:
     code = "import sys, clawguard.guard; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_a_token_says_of_itself_can_be_read_without_any_key() -> None:
+    told = lawful()
+    assert read_unverified(encode(told, signer())) == told._replace(kid="")
+    for text in ("", "a.b.c", "e30.e30.e30"):
+        with pytest.raises(TokenFault):
+            read_unverified(text)
