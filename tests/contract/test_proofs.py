@@ -459,3 +459,18 @@ def test_async_code_shows_proofs_too(key: ProofKey, clock: FakeClock) -> None:
 
     with open_manager(clock=clock) as manager:
         asyncio.run(scene(lambda: manager.create("a", scopes="x", cnf=key.cnf)))
+
+
+def test_no_proof_is_forgotten_nor_refused_while_it_may_be_shown(
+    manager: SessionManager, key: ProofKey, clock: FakeClock
+) -> None:
+    bound = manager.create("a", scopes="x", cnf=key.cnf)
+    first, second = shown(key, bound.token), shown(key, bound.token)
+    manager.validate(bound.token, proof=first)
+    clock.advance(59)
+    manager.prune_expired()
+    assert manager.validate(bound.token, proof=second)
+    for proof in (first, second):
+        with pytest.raises(InvalidProof):
+            manager.validate(bound.token, proof=proof)
+    assert set(reasons(manager)) == {"proof_replayed"}
