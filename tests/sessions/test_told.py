@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from clawguard import Event, InvalidToken, SessionEnded, SessionManager
+from clawguard import Event, InvalidArgument, InvalidToken, SessionEnded, SessionManager
 from clawguard.guard import RefreshToken
 from tests.clocks import FakeClock
 from tests.openers import open_manager
@@ -157,3 +157,26 @@ def test_the_oldest_that_gives_way_at_the_limit_ends_for_it(clock: FakeClock) ->
         (told,) = events(manager, "session.expired")
         assert (told.session_id, told.cause, told.actor) == (made[0].id, "limit", "host")
         assert [each.ended_at is None for each in map(manager.get_session, made)] == [False, True, True]
+
+
+def test_what_is_done_inside_a_block_is_done_in_its_sessions_name(manager: SessionManager) -> None:
+    outer, other = (manager.create(name, scopes="x") for name in "ab")
+    manager.revoke(manager.create("c", scopes="x"))
+    with manager.use(outer.token):
+        manager.revoke(other)
+    free, bound = events(manager, "session.expired")
+    assert (free.actor, bound.actor) == ("host", f"session:{outer.id}")
+
+
+def test_scopes_that_are_asked_for_are_named_where_they_will_not_do(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x")
+    asked: dict[str, Callable[[], object]] = {
+        "require": lambda: manager.validate(made.token, require="A"),
+        "any_of": lambda: manager.validate(made.token, any_of="A"),
+    }
+    for argument, ask in asked.items():
+        with pytest.raises(InvalidArgument) as refused:
+            ask()
+        assert refused.value.argument == argument
+    with pytest.raises(InvalidArgument, match="require: "):
+        manager.use(made.token, require="A").__enter__()
