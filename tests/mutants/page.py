@@ -172,8 +172,9 @@ def table(findings: Findings) -> str:
 
 
 def _code(text: str) -> str:
-    """Return text as code in a table's cell."""
-    return f"`` {text.replace('|', chr(92) + '|')} ``" if text else "nothing"
+    """Return text as code in a table's cell, where a bar would begin the next one."""
+    shown = text.replace("|", "\u00a6")
+    return f"`` {shown} ``" if shown else "nothing"
 
 
 def rendered(page: str, findings: Findings) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.page import BEGIN, END, Survivor, found, rendered
+from tests.mutants.page import BEGIN, END, PAGE, Survivor, found, read, rendered
 
 MUTATED = """\
 def x_least__mutmut_orig(one: int, other: int) -> int:
@@ -59,3 +59,18 @@ def test_a_reason_stays_with_its_survivor(made: Path) -> None:
     assert page.endswith(f"{END} after")
     assert "one <= other else other `` | equal |" in page
     assert " old " not in page
+
+
+def test_the_page_is_what_was_kept_and_each_survivor_of_what_was_judged_whole_has_its_reason() -> None:
+    findings = read()
+    assert PAGE.read_text("utf-8") == rendered(PAGE.read_text("utf-8"), findings)
+    sampled = {each.name for each in findings.modules if each.waiting}
+    whole = [each for each in findings.survivors if each.function.partition(".")[0] != "sessions"]
+    assert sampled <= {each.name for each in findings.modules if each.name.startswith("sessions.")}
+    assert [each.function for each in whole if not each.reason] == []
+
+
+def test_of_what_was_judged_whole_at_least_95_of_a_hundred_are_killed() -> None:
+    whole = [each for each in read().modules if not each.name.startswith("sessions.")]
+    assert {each.name for each in whole} >= {"scopes", "events.chain", "guard.tokens", "guard.policy"}
+    assert sum(each.tests + each.types for each in whole) >= 0.95 * sum(each.mutants for each in whole)
