@@ -47,6 +47,10 @@ class Died(BaseException):
     """End an actor's process where it stands."""
 
 
+class _Over(BaseException):
+    """End an actor of a run that has failed."""
+
+
 @dataclass
 class Known:
     """Hold what the actors were told of one session."""
@@ -74,6 +78,7 @@ class Baton:
         self._needs: dict[str, Callable[[], bool]] = {}
         self._here = threading.local()
         self._failures: list[BaseException] = []
+        self._is_over = False
         self.step = 0
         self.trace: list[str] = []
 
@@ -83,17 +88,26 @@ class Baton:
         return getattr(self._here, "name", None)
 
     def run(self, bodies: dict[str, Callable[[], None]]) -> None:
-        """Run all of them to their end; raise what one of them raised."""
+        """Run all of them to their end; raise what one of them raised, once none goes on."""
         for name, body in bodies.items():
             self._turns[name], self._needs[name] = threading.Semaphore(0), lambda: True
-            threading.Thread(target=self._live, args=(name, body), daemon=True).start()
-        while self._needs and not self._failures:
-            able = [name for name, need in self._needs.items() if need()]
-            assert able, f"nobody can go on; the last steps were {self.trace[-5:]}"
-            self._turns[self._chance.choice(able)].release()
-            self._back.acquire()
+            thread = threading.Thread(target=self._live, args=(name, body), daemon=True, name=f"actor {name}")
+            thread.start()
+        try:
+            while self._needs and not self._failures:
+                able = [name for name, need in self._needs.items() if need()]
+                assert able, f"nobody can go on; the last steps were {self.trace[-5:]}"
+                self._let_run(self._chance.choice(able))
+        finally:
+            self._is_over = True  # a thread that stood still for good would keep what it has locked
+            for name in list(self._needs):
+                self._let_run(name)
         if self._failures:
             raise self._failures[0]
+
+    def _let_run(self, name: str) -> None:
+        self._turns[name].release()
+        self._back.acquire()
 
     def _live(self, name: str, body: Callable[[], None]) -> None:
         self._here.name = name
@@ -119,11 +133,15 @@ class Baton:
         name = self.actor
         if name is None:  # the test itself, before or after
             return
-        self.step += 1
-        self.trace.append(f"{name} {where}")
-        self._needs[name] = need
-        self._back.release()
-        self._turns[name].acquire()
+        if not self._is_over:
+            self.step += 1
+            self.trace.append(f"{name} {where}")
+            self._needs[name] = need
+            self._back.release()
+            self._turns[name].acquire()
+        if self._is_over:
+            self._here.name = None
+            raise _Over
 
 
 class Faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from clawguard.store.transaction import SQLiteTransaction
 from tests.faults.lab import assert_whole, founded, is_full, report, rows, sizes
 from tests.faults.registers import is_linearizable, shown
 from tests.faults.simulation import Faults, Simulation
+from tests.servers import PATIENCE
 
 ORPHANS = """SELECT c.id FROM sessions c JOIN sessions p ON p.id = c.parent_id
              WHERE p.ended_at IS NOT NULL AND c.ended_at IS NULL"""
@@ -107,5 +109,14 @@ def is_caught(path: Path, seed: int) -> bool:
     try:
         simulated(path, seed, often=0.03)
     except (AssertionError, ClawguardError):
+        assert_nobody_stands_still()
         return True
     return False
+
+
+def assert_nobody_stands_still() -> None:
+    """Hold that a run which failed has ended its actors: what they had locked would be locked for good."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("actor"):
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"{thread.name} stands still"
