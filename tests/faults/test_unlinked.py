@@ -67,6 +67,7 @@ def write(number: int, url: str, rounds: int, shared: list[str]) -> list[Committ
                     if target is not None:
                         set_in(change, "session.set_name", target, name=mark)
                     change.writer.append("test.marked", session_id=mark)
+                    change.ends_of(mark)  # so that the event has its number long before the commit
                     if chance.random() < LINGERING:
                         time.sleep(chance.uniform(0.001, 0.01))
                     if chance.random() < ROLLING_BACK:
