@@ -7,6 +7,7 @@ the wheel is installed, and the tests of one adapter run; everything else runs o
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -108,8 +109,8 @@ ROWS = (
 
 @functools.cache
 def wheel() -> Path:
-    """Build the wheel, once for all sessions."""
-    folder = ROOT / ".nox" / "wheel"
+    """Build the wheel, once for all sessions of this process: others may be building theirs."""
+    folder = ROOT / ".nox" / f"wheel-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
