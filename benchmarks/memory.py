@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
+from clawguard import SessionManager
+
 from .filling import Filler, mint
 from .harness import Result, Setting, benchmark
 from .raw import SCOPES, open_manager
@@ -16,9 +18,10 @@ from .raw import SCOPES, open_manager
 
 @benchmark("memory")
 def memory(setting: Setting) -> Iterator[Result]:
-    """memory of one cache entry, and growth over 1,000,000 validates (quick: 100,000)"""
+    """memory of one cache entry; growth over 1,000,000 validates (quick: 100,000), and over lives"""
     yield _entry(setting)
     yield _growth(setting)
+    yield _churn(setting)
 
 
 def _entry(setting: Setting) -> Result:
@@ -52,6 +55,28 @@ def _growth(setting: Setting) -> Result:
             manager.validate(token, require="docs:read")
         grown = _resident() - before
     return Result(f"growth over {count:,} validates", max(0, grown), 1_048_576, "kibibytes")
+
+
+def _churn(setting: Setting) -> Result:
+    """Measure what lives that come and go leave behind, once SQLite has filled its share of pages."""
+    warm, count = setting.size(9_000, 3_000), setting.size(6_000, 500)
+    with open_manager(setting.path("churn")) as manager:
+        _live(manager, warm)
+        before = _resident()
+        _live(manager, count)
+        grown = _resident() - before
+    what = f"growth over {count:,} lives: create, validate, refresh, validate, revoke"
+    return Result(what, max(0, grown), 1_048_576, "kibibytes", detail=f"after {warm:,}")
+
+
+def _live(manager: SessionManager, count: int) -> None:
+    for _ in range(count):
+        session = manager.create("planner", scopes=SCOPES)
+        manager.validate(session.token, require="docs:read")
+        session = manager.refresh(session)
+        manager.validate(session.token, require="docs:read")
+        manager.revoke(session)
+    manager.prune_expired()  # writes what was gathered, as the sweeper does once a second
 
 
 def _resident() -> int:
