@@ -52,10 +52,10 @@ class _Held:
         store.transaction = self._measured
 
     @contextmanager
-    def _measured(self, *, durable: bool) -> Iterator[Any]:
+    def _measured(self, **how: Any) -> Iterator[Any]:
         began = held = time.perf_counter()
         try:
-            with self._begin(durable=durable) as tx:
+            with self._begin(**how) as tx:
                 held = time.perf_counter()
                 yield tx
         finally:

@@ -32,7 +32,7 @@ _PRAGMAS = {
     "fullfsync": 1,  # macOS: a plain fsync leaves the data in the drive's own cache
     "checkpoint_fullfsync": 1,
 }
-_WRITERS_CACHE, _READERS_CACHE = -16_384, -4_096  # KiB; by its own 2 MB SQLite misses scattered pages
+_WRITERS_CACHE, _READERS_CACHE = -16_384, -8_192  # KiB; by its own 2 MB SQLite misses scattered pages
 
 
 class Connection(sqlite3.Connection):
