@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from benchmarks.marks import filled
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "docs" / "experiments.json"
 PAGE = ROOT / "docs" / "guarantees.md"
-BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
 _COLUMNS = ("experiment", "test", "figures", "seed", "run")
 
 
@@ -119,11 +120,7 @@ def _row(cells: list[str] | tuple[str, ...]) -> str:
 
 def rendered(page: str, kept: list[Figures]) -> str:
     """Return a page with the table between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, "the page has no mark where the table begins"
-    assert end, "the page has no mark where the table ends"
-    return f"{before}{BEGIN}\n\n{table(kept)}\n\n{END}{after}"
+    return filled(page, "experiments", table(kept))
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def test_what_an_experiment_tells_stands_in_the_table(tmp_path: Path) -> None:
         notes.tell("G-X", {"acked_ends": 120, "taken_back": taken_back})
         keep(kept, "tests/test_x.py::test_x[full]", notes.figures("tests/test_x.py::test_x[full]"))
     (found,) = read(kept)
-    row = rendered("<!-- experiments: begin --><!-- experiments: end -->", [found]).splitlines()[-3]
+    row = rendered("<!-- made: experiments --><!-- end -->", [found]).splitlines()[-3]
     assert row == (
         "| G-X | `tests/test_x.py::test_x[full]` | acked ends 120, taken back 0 | 7 "
         f"| {found.date}, {found.commit} |"

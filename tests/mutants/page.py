@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from benchmarks.marks import filled
 from tests.faults.figures import ROOT, commit, machine
 
 KEPT = ROOT / "docs" / "mutants.json"
 PAGE = ROOT / "docs" / "mutants.md"
 MADE = ROOT / "mutants" / "clawguard"
-BEGIN, END = "<!-- mutants: begin -->", "<!-- mutants: end -->"
 _KILLED, _BY_TYPES, _NOT_JUDGED = {1, 3, 24, -24, 36, 152, 255, -9, -11}, 37, None
 
 
@@ -179,11 +179,7 @@ def _code(text: str) -> str:
 
 def rendered(page: str, findings: Findings) -> str:
     """Return a page with the tables between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, "the page has no mark where the tables begin"
-    assert end, "the page has no mark where the tables end"
-    return f"{before}{BEGIN}\n\n{table(findings)}\n\n{END}{after}"
+    return filled(page, "mutants", table(findings))
 
 
 def write() -> None:

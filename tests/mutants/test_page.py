@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.page import BEGIN, END, PAGE, Survivor, found, read, rendered
+from tests.mutants.page import PAGE, Survivor, found, read, rendered
 
 MUTATED = """\
 def x_least__mutmut_orig(one: int, other: int) -> int:
@@ -54,9 +54,9 @@ def test_what_mutmut_leaves_is_counted_and_each_survivor_told(made: Path) -> Non
 def test_a_reason_stays_with_its_survivor(made: Path) -> None:
     known = Survivor(function=SURVIVOR.function, was=SURVIVOR.was, becomes=SURVIVOR.becomes, reason="equal")
     assert found(made, (known,)).survivors == (known,)
-    page = rendered(f"before {BEGIN} old {END} after", found(made, (known,)))
-    assert page.startswith(f"before {BEGIN}\n")
-    assert page.endswith(f"{END} after")
+    page = rendered("before <!-- made: mutants --> old <!-- end --> after", found(made, (known,)))
+    assert page.startswith("before <!-- made: mutants -->\n")
+    assert page.endswith("<!-- end --> after")
     assert "one <= other else other `` | equal |" in page
     assert " old " not in page
 
