@@ -152,6 +152,8 @@ class ContextCache:
     def heard(self, written: Sequence[Entry]) -> None:
         """Hear what a transaction of this process wrote, and forget whose sessions have ended."""
         ended = [entry.body["session_id"] for entry in written if entry.body["type"] == "session.expired"]
+        if not ended:
+            return  # most transactions end nothing
         with self._lock:
             for session_id in ended:
                 latest = self._entries.latest(session_id)

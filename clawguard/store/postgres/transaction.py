@@ -128,17 +128,16 @@ class PostgresTransaction:
         self._hints = True
 
     def _run_held(self) -> None:
-        if self._held:
-            held, self._held = self._held, []
-            self._send("; ".join(held))
-
-    def _send(self, text: str) -> None:
+        if not self._held:
+            return
+        held, self._held = self._held, []
         try:
-            failures = [failure_of(result) for result in self._mine().send(text)]
+            told = self._mine().send("; ".join(held))
         except psycopg.Error as error:
             raise self._store._told(error) from None
-        if failures[-1] is not None:
-            raise self._store._told(failures[-1])
+        failure = failure_of(told[-1])
+        if failure is not None:
+            raise self._store._told(failure)
 
     def _mine(self) -> Connection:
         """Return the connection, which a forked child has not: it was its parent's."""
