@@ -1,9 +1,13 @@
 """What requests are made of: closed models, and texts, scopes and durations as the library takes them."""
 
+import json
+import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,16 +27,25 @@ __all__ = [
     "Count",
     "Cursor",
     "Duration",
+    "Flag",
+    "Instant",
+    "Place",
     "Reason",
     "ScopeList",
     "ScopeName",
+    "Seconds",
     "SessionId",
     "Text",
     "Token",
+    "Whole",
     "example",
 ]
 
 SESSION_ID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE
+)
+_JSON = re.compile(r"true|false|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ID = "01a1fccf-cf9e-7037-aefb-eac59a7e9560"
 
 
@@ -58,6 +71,18 @@ def _checked_text(value: str) -> str:
 def _text(longest: int, example: str) -> Any:
     schema = {"type": "string", "minLength": 1, "maxLength": longest, "format": "printable-text"}
     return WithJsonSchema({**schema, "examples": [example]})
+
+
+def _instant(value: Any) -> Any:
+    """Take a text of RFC 3339, 5.6, and no count of seconds, which would name 1970 or the year 3000."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _INSTANT.fullmatch(value)):
+        return value
+    raise ValueError("must be a date, a time and an offset, such as 2026-03-01T12:00:00Z")
+
+
+def _read_as_json(value: Any) -> Any:
+    """Read the text of a query as RFC 8259 writes a number or a truth, and take no other spelling of one."""
+    return json.loads(value) if isinstance(value, str) and _JSON.fullmatch(value) else value
 
 
 def _whole(value: Any) -> Any:
@@ -93,6 +118,19 @@ ScopeName = Annotated[
 ]
 ScopeList = Annotated[list[ScopeName], Field(max_length=MAX_SCOPES, examples=[["docs:read", "mail:send"]])]
 Duration = Annotated[float, Field(ge=1, le=LONGEST // SECOND, allow_inf_nan=False, examples=[900])]
+Instant = Annotated[
+    AwareDatetime, BeforeValidator(_instant), Field(strict=False, examples=["2026-03-01T12:00:00Z"])
+]
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole), BeforeValidator(_read_as_json)]
+Place = Annotated[
+    int, Field(strict=True, ge=0, le=2**53 - 1), BeforeValidator(_whole), BeforeValidator(_read_as_json)
+]
+Seconds = Annotated[
+    float,
+    Field(strict=True, ge=0, le=86_400, allow_inf_nan=False),
+    BeforeValidator(_read_as_json),
+]
+Flag = Annotated[bool, BeforeValidator(_read_as_json), Field(strict=True)]
 Count = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(_whole)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=8_192), Field(examples=["eyJhbGciOi…"])]
 Cursor = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[A-Za-z0-9_=-]+$")]

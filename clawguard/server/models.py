@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from clawguard.models import State
 from clawguard.server.fields import (
@@ -11,10 +11,15 @@ from clawguard.server.fields import (
     Count,
     Cursor,
     Duration,
+    Flag,
+    Instant,
+    Place,
     Reason,
     ScopeList,
+    Seconds,
     SessionId,
     Text,
+    Whole,
     example,
 )
 
@@ -134,7 +139,7 @@ class Where(Closed):
     agent_id: AgentId = _UNSET
     role: Text = _UNSET
     key_id: Text = _UNSET
-    issued_before: Annotated[AwareDatetime, Field(strict=False)] = _UNSET
+    issued_before: Instant = _UNSET
 
     @model_validator(mode="after")
     def _check(self) -> "Where":
@@ -191,29 +196,29 @@ class SessionFilters(_Query):
     room_id: Text | None = None
     sender_id: Text | None = None
     parent_id: SessionId | None = None
-    live: bool | None = None
-    limit: int = Field(50, ge=1, le=1_000)
+    live: Flag | None = None
+    limit: Whole = Field(50, ge=1, le=1_000)
     cursor: Cursor | None = None
 
 
 class AgentFilters(_Query):
     """Pick a page of agents."""
 
-    limit: int = Field(50, ge=1, le=1_000)
+    limit: Whole = Field(50, ge=1, le=1_000)
     cursor: Cursor | None = None
 
 
 class TreeFilters(_Query):
     """Pick a page of a tree."""
 
-    limit: int = Field(1_000, ge=1, le=1_000)
+    limit: Whole = Field(1_000, ge=1, le=1_000)
     cursor: Cursor | None = None
 
 
 class HistoryFilters(_Query):
     """Pick the newest entries of a conversation."""
 
-    limit: int = Field(100, ge=1, le=1_000)
+    limit: Whole = Field(100, ge=1, le=1_000)
 
 
 class SearchFilters(_Query):
@@ -223,9 +228,9 @@ class SearchFilters(_Query):
     session_id: SessionId | None = None
     agent_id: AgentId | None = None
     channel_id: Text | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    limit: int = Field(50, ge=1, le=1_000)
+    since: Instant | None = None
+    until: Instant | None = None
+    limit: Whole = Field(50, ge=1, le=1_000)
 
 
 _Pattern = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.*?]{1,64}$"), Field(examples=["session.*"])]
@@ -236,10 +241,8 @@ class StreamFilters(_Query):
 
     types: list[_Pattern] | None = Field(None, max_length=32)
     session_id: SessionId | None = None
-    after: int | None = Field(None, ge=0, le=2**53 - 1, description="by default only what comes from now on")
-    idle: float | None = Field(
-        None, ge=0, le=86_400, allow_inf_nan=False, description="end after so many seconds without an event"
-    )
+    after: Place | None = Field(None, description="by default only what comes from now on")
+    idle: Seconds | None = Field(None, description="end after so many seconds without an event")
 
 
 class EventFilters(_Query):
@@ -248,5 +251,5 @@ class EventFilters(_Query):
     types: list[_Pattern] | None = Field(None, max_length=32)
     session_id: SessionId | None = None
     cause_id: SessionId | None = None
-    after: int = Field(0, ge=0, le=2**53 - 1)
-    limit: int = Field(100, ge=1, le=1_000)
+    after: Place = 0
+    limit: Whole = Field(100, ge=1, le=1_000)

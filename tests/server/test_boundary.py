@@ -64,6 +64,39 @@ def test_a_body_that_is_not_as_it_must_be_makes_nothing(scene: Scene, body: byte
     assert scene.manager.active_count() == 1
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(f"history/search?q=x&since={each}" for each in ("0", "-1.39e-303", "1700000000", "2026-03-01", "")),
+        *(f"history/search?q=x&until={each}" for each in ("2026-03-01T12:00:00", "20260301T120000Z")),
+        *(f"sessions?limit={each}" for each in ("1_0", "%2B1", "01", "+1", "1.5", "%D9%A1", "1e400", "true")),
+        *(f"events?after={each}" for each in ("-1", "9" * 5_000, "null")),
+        *(f"events/lines?idle={each}" for each in ("inf", "NaN", ".5", "0x1", "1_0")),
+        *(f"sessions?live={each}" for each in ("yes", "True", "1")),
+    ],
+)
+def test_a_query_has_one_spelling_of_a_number_and_a_time(scene: Scene, query: str) -> None:
+    assert scene.get(f"/v1/{query}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "history/search?q=x&since=2026-03-01T12:00:00Z&until=2026-03-01t12:00:00.5%2B02:00",
+        "sessions?limit=10.0&live=true",
+        "events/lines?idle=0.01",
+    ],
+)
+def test_a_query_takes_numbers_as_json_and_times_as_rfc_3339_write_them(scene: Scene, query: str) -> None:
+    assert scene.get(f"/v1/{query}").status_code == 200
+
+
+def test_a_mass_end_takes_a_time_and_no_count_of_seconds(scene: Scene) -> None:
+    for when, status in ((1_700_000_000, 422), ("1700000000", 422), ("2020-01-01T00:00:00Z", 200)):
+        answer = scene.post("/v1/sessions/revoke", {"where": {"issued_before": when}, "dry_run": True})
+        assert answer.status_code == status, when
+
+
 def test_what_is_not_there_is_a_problem_too(scene: Scene) -> None:
     absent, wrong = scene.ask("GET", "/nowhere"), scene.ask("DELETE", "/v1/sessions")
     assert (absent.status_code, absent.json()["code"]) == (404, "not_found")
