@@ -13,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from clawguard import ClawguardError, DelegationRefused, IssuedSession, SessionManager, Verifier
+from clawguard import ClawguardError, DelegationRefused, Event, IssuedSession, SessionManager, Verifier
 from clawguard.cli.demo_stage import Narrator, Process, Stage, StepFailed, expect
+from clawguard.events.chain import Fault
 
 __all__ = ["conduct", "run"]
 
-_REASON = "its laptop was lost"
+_REASON = "laptop lost"
 _SHORT_TTL = 1.2
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class _Demo:
         self._port = str(self._tool.answer()["port"])
         self._planner = self._start_agent(self._planner_session)
         self._mailer = self._start_agent(self._mailer_session)
-        self._narrator.line("host", "SessionManager", str(self._database))
+        self._narrator.line("host", "SessionManager", "a SQLite file, made now")
         self._narrator.line("tool", f"process {self._tool.pid}", f"Verifier at http://127.0.0.1:{self._port}")
         for agent, session in ((self._planner, self._planner_session), (self._mailer, self._mailer_session)):
             self._narrator.line(agent.name, f"process {agent.pid}", f"may {session.scopes}")
@@ -120,20 +121,20 @@ class _Demo:
         self._narrator.step("A refresh kills the token before it")
         issued, took = _timed(lambda: self._manager.refresh(self._mailer_session))
         self._narrator.line("host", "refresh(mailer)", f"token generation {issued.generation}", ms=took)
-        self._call(self._mailer, "POST", "/mail", status=401, note="with the old token")
+        self._call(self._mailer, "POST", "/mail", status=401, note="old token")
         self._mailer.order("take", issued.token)
-        self._call(self._mailer, "POST", "/mail", status=200, note="with the new token")
+        self._call(self._mailer, "POST", "/mail", status=200, note="new token")
 
     def _revoke(self) -> None:
-        self._narrator.step("After a revoke in the host the tool refuses the very next call, and all below")
+        self._narrator.step("After a revoke in the host the tool refuses the next call, and all below")
         done, took = _timed(lambda: self._manager.revoke(self._planner_session, reason=_REASON))
         returned = time.perf_counter()
         answer = self._planner.order("call", "GET", "/docs")
         known = (time.perf_counter() - returned) * 1_000
         expect(done, "the planner's session had ended before it was revoked")
-        self._narrator.line("host", "revoke(planner)", "durable, then acknowledged", ms=took)
+        self._narrator.line("host", "revoke(planner)", "durable, acknowledged", ms=took)
         self._report("planner", "GET /docs", answer, status=401)
-        self._narrator.line("", "acknowledged there, refused here", "on the very next call, after", ms=known)
+        self._narrator.line("", "acknowledged, then refused", "on the next call, after", ms=known)
         self._call(self._summarizer, "GET", "/docs", status=401)
         child = self._manager.get_session(self._child_session)
         self._narrator.line("summarizer", "its session ended", f"cause: {child.cause}")
@@ -161,7 +162,7 @@ class _Demo:
         self._stage.clear()
         events = self._manager.events.read(limit=1_000)
         for event in events:
-            self._narrator.text(str(event))
+            self._narrator.text(_entry(event))
         told = {(event.type, event.agent_id, event.cause) for event in events}
         for wanted in _TOLD:
             expect(wanted in told, f"the log lacks {wanted[0]} of {wanted[1]} ({wanted[2] or 'no cause'})")
@@ -169,7 +170,7 @@ class _Demo:
         expect(bool(check), f"the chain does not hold: {check.fault}")
         expect(check.count == len(events), "the chain and the log differ in length")
         self._narrator.step("The chain of hashes holds, and gives away one changed byte")
-        self._narrator.line("log", f"{check.count} entries", f"verified, head {check.head[:16]}", ms=took)
+        self._narrator.line("log", f"{check.count} entries", f"verified, head {check.head[:10]}", ms=took)
 
     def _start_agent(self, session: IssuedSession) -> Process:
         """Start an agent's process; its token travels in the environment."""
@@ -217,14 +218,21 @@ def _tamper(narrator: Narrator, database: Path, folder: Path) -> None:
         file.write(b"c")
     narrator.line("intruder", f"byte {at} of a copy", '"lost" becomes "cost"')
     fault = _fault_in(copy)
-    expect(fault is not None, "the changed byte was not found")
-    narrator.line("log", "the chain is broken", str(fault))
+    if fault is None:
+        raise StepFailed("the changed byte was not found")
+    narrator.line("log", "the chain is broken", f"at entry {fault.seq}")
 
 
-def _fault_in(database: Path) -> str | None:
+def _fault_in(database: Path) -> Fault | None:
     with Verifier.open(database) as verifier:
-        check = verifier.events.verify()
-    return None if check else str(check.fault)
+        return verifier.events.verify().fault
+
+
+def _entry(event: Event) -> str:
+    """Return an event on a line of 80; of a session the end of its id, where ids of one minute differ."""
+    why = " ".join(filter(None, (event.cause, f"({event.reason})" if event.reason else None)))
+    who = f"{event.agent_id:<11} …{(event.session_id or '')[-6:]}"
+    return f"{event.at:%H:%M:%S}  #{event.seq:<3}{event.type:<18} {who}  {why}"
 
 
 def _timed(action: Callable[[], T]) -> tuple[T, float]:

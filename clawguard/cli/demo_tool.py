@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @requires("docs:read")
 def read_docs() -> str:
     """Give a document to whoever may read."""
-    return f"the handbook, for {current_session().agent_id}"
+    return f"docs for {current_session().agent_id}"
 
 
 @requires("mail:send")
