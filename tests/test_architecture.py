@@ -44,6 +44,7 @@ OPT_IN: dict[str, set[str]] = {
     "clawguard/relays/redis_pool.py": {"redis"},
     "clawguard/store/postgres/connections.py": {"psycopg"},
     "clawguard/store/postgres/hints.py": {"psycopg"},
+    "clawguard/store/postgres/pipeline.py": {"psycopg"},
     "clawguard/store/postgres/store.py": {"psycopg"},
     "clawguard/store/postgres/transaction.py": {"psycopg"},
     "clawguard/server/agents.py": {"fastapi"},

@@ -263,8 +263,8 @@ class Issuing:
         self._keep_limit(change, row, session)
         if authority is not None:
             _hold_against_parent(change, row, authority)
-        if not change.tx.run("session.insert", **row):
-            raise PolicyDenied("a session", f"the agent {row['agent_id']} is disabled")
+        disabled = PolicyDenied("a session", f"the agent {row['agent_id']} is disabled")
+        change.tx.run_or_fail(disabled, "session.insert", **row)
 
     def _refresh_idle(self, refreshable: object) -> int | None:
         if not isinstance(refreshable, bool):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from clawguard.clock import Clock
-from clawguard.errors import ConfigError, InvalidArgument
+from clawguard.errors import ClawguardError, ConfigError, InvalidArgument
 
 if TYPE_CHECKING:
     from clawguard.store.postgres import PostgresStore
@@ -57,6 +57,9 @@ class Transaction(Protocol):
 
     def run(self, name: str, filters: tuple[str, ...] | None = None, /, **params: Any) -> list[Row]:
         """Run a named statement, narrowed by named filters where it takes some, and return all its rows."""
+
+    def run_or_fail(self, otherwise: ClawguardError, name: str, /, **params: Any) -> None:
+        """Run a named statement; where it returns no row raise an error, at the latest at the block's end."""
 
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
         """Run a named statement once for each row of values, given in the order of its parameters."""

@@ -120,6 +120,11 @@ class SQLiteTransaction:
         elif rows:
             self._entry = rows[0]
 
+    def run_or_fail(self, otherwise: ClawguardError, name: str, /, **params: Any) -> None:
+        """Run a named statement that has to return a row: see `Transaction.run_or_fail`."""
+        if not self.run(name, **params):
+            raise otherwise
+
     def run_many(self, name: str, rows: Sequence[Sequence[Any]], /) -> None:
         """Run a named statement for each row: see `Transaction.run_many`."""
         try:

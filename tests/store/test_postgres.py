@@ -347,6 +347,21 @@ def test_a_commit_that_is_not_answered_has_an_unknown_outcome(url: str) -> None:
         assert manager.create("a", scopes="x")
 
 
+def test_a_change_that_rested_for_too_long_is_known_to_have_changed_nothing(url: str) -> None:
+    with open_manager(url) as manager:
+
+        def rest() -> None:
+            writer: Any = manager._parts.store
+            writer._writer.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+            time.sleep(0.5)
+
+        with pytest.raises(StoreUnavailable) as caught:
+            bump(manager, rest)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert rows(url, "SELECT revision FROM meta") == [(1,)]
+        assert manager.create("a", scopes="x")
+
+
 _REFUSING = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
 _THEN = "FOR EACH ROW EXECUTE FUNCTION refuse()"
 _LAST = f"DEFERRABLE INITIALLY DEFERRED {_THEN}"

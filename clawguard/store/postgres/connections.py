@@ -16,8 +16,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.generators import execute
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8Dumper
 
@@ -31,12 +30,12 @@ from clawguard.errors import (
 )
 from clawguard.store import Row
 from clawguard.store.catalog import Catalog, Statement
+from clawguard.store.postgres.pipeline import Pipeline, Step
 
 __all__ = [
     "Address",
     "Connection",
     "check_sessions",
-    "failure_of",
     "fetch",
     "is_idle",
     "is_of_schema",
@@ -72,6 +71,7 @@ class Connection(psycopg.Connection[Row]):
     silence: float | None = _SILENCE
     _cursor: psycopg.Cursor[Row] | None = None
     _merging: psycopg.ClientCursor[Row] | None = None
+    _sending: Pipeline | None = None
     hints: list[psycopg.Notify]
     is_pooled = False  # somebody between here and the server made out to be it
 
@@ -96,17 +96,24 @@ class Connection(psycopg.Connection[Row]):
         return cursor.fetchall() if cursor.description else []
 
     def merged(self, statement: Statement, values: Sequence[Any]) -> str:
-        """Return a statement with its values in it, to be sent together with others."""
+        """Return statements with their values in them, to be sent as one text."""
         merging = self._merging
         if merging is None:
             merging = self._merging = psycopg.ClientCursor(self)
         return merging.mogrify(statement.sql, values)
 
-    def send(self, text: str) -> list[PGresult]:
-        """Run statements in one round trip and return what came of each, up to one that failed."""
+    def send(self, steps: Sequence[Step]) -> list[PGresult]:
+        """Run steps in one round trip and return what came of each, up to one that failed."""
+        pipeline = self._sending
+        if pipeline is None:
+            pipeline = self._sending = Pipeline(self.pgconn, self)
         with self.lock:
-            self.pgconn.send_query(text.encode())
-            return self.wait(execute(self.pgconn))
+            return self.wait(pipeline.sent(steps))
+
+    def forget(self) -> None:
+        """Prepare anew what is sent: after a rollback psycopg has the server forget what is prepared."""
+        if self._sending is not None:
+            self._sending.forget()
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer, for so many seconds at most."""
@@ -255,11 +262,6 @@ def fetch(connection: Connection, statement: Statement, params: dict[str, Any]) 
 def is_idle(connection: Connection) -> bool:
     """Tell whether a connection is whole and in the middle of nothing."""
     return connection.pgconn.transaction_status == TransactionStatus.IDLE
-
-
-def failure_of(result: PGresult) -> psycopg.Error | None:
-    """Return the failure that one of several statements came to, if it is one."""
-    return psycopg.errors.error_from_result(result) if result.status == ExecStatus.FATAL_ERROR else None
 
 
 def is_of_schema(error: psycopg.Error) -> bool:

@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg.pq.abc import PGresult
 
 from clawguard.errors import ClawguardError, StoreUnavailable
 from clawguard.store import Reach, Row
 from clawguard.store.blocks import entered_block, is_running
-from clawguard.store.postgres.connections import Connection, failure_of, is_idle, translate
+from clawguard.store.postgres.connections import Connection, is_idle, translate
+from clawguard.store.postgres.pipeline import Step, failure_of
 from clawguard.store.postgres.words import adapted, adapted_row, restored
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class PostgresTransaction:
         self._action: Callable[[], None] | None = None
         self._connection: Connection
         self._first: list[Row] | None = None
-        self._held: list[str] = []
+        self._held: list[Step] = []
         self._hints = False
 
     def __enter__(self) -> PostgresTransaction:
@@ -112,12 +114,22 @@ class PostgresTransaction:
         rows = [adapted_row(name, row) for row in rows]
         try:
             if len(rows) == 1:
-                self._held.append(self._mine().merged(self._catalog[name], rows[0]))
+                self._held.append(Step(self._catalog[name].sql, rows[0]))
             elif rows:
                 self._run_held()
                 self._mine().cursor().executemany(self._catalog[name].sql, rows)
         except psycopg.Error as error:
             raise self._store._told(error) from None
+
+    def run_or_fail(self, otherwise: ClawguardError, name: str, /, **params: Any) -> None:
+        """Run a named statement that has to return a row: see `Transaction.run_or_fail`.
+
+        It goes with what is sent next, the commit at the latest.
+        """
+        self._first = None
+        statement = self._catalog[name]
+        sql = self._catalog["step.or_fail"].sql.replace("{statement}", statement.sql)
+        self._held.append(Step(sql, statement.bind(adapted(name, params)), otherwise))
 
     def on_commit(self, action: Callable[[], None], /) -> None:
         """Run an action right after the commit: see `Transaction.on_commit`."""
@@ -132,12 +144,18 @@ class PostgresTransaction:
             return
         held, self._held = self._held, []
         try:
-            told = self._mine().send("; ".join(held))
+            told = self._mine().send(held)
         except psycopg.Error as error:
             raise self._store._told(error) from None
-        failure = failure_of(told[-1])
-        if failure is not None:
+        self._check(told, held)
+
+    def _check(self, told: Sequence[PGresult], steps: Sequence[Step]) -> None:
+        """Raise what the last of some steps came to, if it failed."""
+        failure = failure_of(told[-1], steps[len(told) - 1])
+        if isinstance(failure, psycopg.Error):
             raise self._store._told(failure)
+        if failure is not None:
+            raise failure
 
     def _mine(self) -> Connection:
         """Return the connection, which a forked child has not: it was its parent's."""
@@ -174,23 +192,25 @@ class PostgresTransaction:
         return connection.merged(self._catalog[f"write.begin_beside{kind}"], [names, reach.session_id])
 
     def _commit(self) -> None:
-        """Send what is held, the commit and the hint in one text; each of them fails in its own way.
+        """Send what is held, the commit and the hint at once; each of them fails in its own way.
 
         What comes behind a COMMIT is a transaction of its own: the commit stands, whatever becomes of it.
         """
-        steps = [*self._held, "COMMIT", *([self._catalog["hint.send"].sql] if self._hints else [])]
+        commit, hint = Step("COMMIT"), Step(self._catalog["hint.send"].sql)
+        steps = [*self._held, commit, *([hint] if self._hints else [])]
         try:
-            told = self._mine().send("; ".join(steps))
+            told = self._mine().send(steps)
         except psycopg.Error as error:
             raise translate(error, committing=True) from None
-        commit, last, failure = len(self._held), len(told) - 1, failure_of(told[-1])
-        if failure is not None and last < commit:
-            raise self._store._told(failure)
-        if failure is not None and last == commit:
+        at, last = len(self._held), len(told) - 1
+        if last < at:
+            self._check(told, steps)
+        failure = failure_of(told[-1], steps[last])
+        if isinstance(failure, psycopg.Error) and last == at:
             raise translate(failure, committing=True)
-        if told[commit].command_status != b"COMMIT":
+        if told[at].command_status != b"COMMIT":
             raise StoreUnavailable("the transaction was undone by the database")
-        if failure is not None:
+        if isinstance(failure, psycopg.Error):
             _logger.warning("no hint was sent, others will look by themselves: %s", translate(failure))
 
     def _after_commit(self) -> None:
@@ -205,5 +225,6 @@ class PostgresTransaction:
         try:
             if not is_idle(self._mine()):
                 self._mine().execute("ROLLBACK", prepare=False)
+                self._mine().forget()
         except (psycopg.Error, ClawguardError):
             return

@@ -63,6 +63,10 @@ FROM meta WHERE id = 1;
 -- name: write.lock
 {write_lock};
 
+-- name: step.or_fail
+-- Run a statement that has to return a row; where it returns none, divide by zero.
+WITH made AS ({statement}) SELECT 1 / count(*) FROM made;
+
 -- name: hint.send
 -- Tell who follows the log that he need not wait; in a transaction of its own, for it may fail.
 SELECT pg_notify('clawguard:' || current_setting('clawguard.write_lock'), '');

@@ -1,0 +1,136 @@
+"""Steps in one round trip: all of them or none, prepared once, and each failure told as its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from clawguard.errors import PolicyDenied
+from clawguard.store.catalog import Catalog
+from clawguard.store.postgres.connections import Connection, is_idle, read_url
+from clawguard.store.postgres.pipeline import Step, failure_of
+from tests.servers import postgres_url
+
+INSERT = "INSERT INTO pairs (number, text) VALUES (%s, %s)"
+GIVE = Catalog("postgres")["step.or_fail"].sql.replace(
+    "{statement}", "INSERT INTO pairs (number, text) SELECT %s, %s WHERE %s <> 'unwanted' RETURNING number"
+)
+COMMIT = Step("COMMIT")
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    with closing(read_url(postgres_url(), lock_timeout=5).connect(Catalog("postgres"))) as made:
+        made.execute("CREATE TEMPORARY TABLE pairs (number BIGINT PRIMARY KEY, text TEXT)")
+        yield made
+
+
+def pairs(connection: Connection) -> list[Any]:
+    return connection.execute("SELECT number, text FROM pairs ORDER BY number").fetchall()
+
+
+def roll_back(connection: Connection) -> None:
+    connection.execute("ROLLBACK", prepare=False)
+    connection.forget()
+
+
+def prepared(connection: Connection) -> int:
+    names = connection.execute("SELECT name FROM pg_prepared_statements", prepare=False).fetchall()
+    return sum(name.startswith("clawguard") for (name,) in names)
+
+
+def test_steps_are_done_in_their_order_and_prepared_once(connection: Connection) -> None:
+    for number in range(0, 10, 2):
+        connection.execute("BEGIN")
+        told = connection.send([Step(INSERT, [number, "é"]), Step(INSERT, [number + 1, None]), COMMIT])
+        assert [each.command_status for each in told] == [b"INSERT 0 1", b"INSERT 0 1", b"COMMIT"]
+    assert pairs(connection) == [(n, None if n % 2 else "é") for n in range(10)]
+    assert prepared(connection) == 1
+    assert is_idle(connection)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_step_that_fails_is_the_last_and_nothing_is_committed(connection: Connection, at: int) -> None:
+    connection.execute("INSERT INTO pairs VALUES (7, 'there')")
+    steps = [Step(INSERT, [number, "new"]) for number in range(3)]
+    steps[at] = Step(INSERT, [7, "twice"])
+    connection.execute("BEGIN")
+    told = connection.send([*steps, COMMIT])
+    failure = failure_of(told[-1], steps[at])
+    assert (len(told), isinstance(failure, psycopg.errors.UniqueViolation)) == (at + 1, True)
+    roll_back(connection)
+    assert pairs(connection) == [(7, "there")]
+
+
+def test_a_step_that_must_return_a_row_fails_as_it_says(connection: Connection) -> None:
+    refusal = PolicyDenied("a pair", "it is unwanted")
+    wanted, unwanted = (Step(GIVE, [n, "x", word], refusal) for n, word in ((1, "wanted"), (2, "unwanted")))
+    connection.execute("BEGIN")
+    told = connection.send([wanted, unwanted, COMMIT])
+    assert (len(told), failure_of(told[0], wanted), failure_of(told[1], unwanted)) == (2, None, refusal)
+    roll_back(connection)
+    assert pairs(connection) == []
+
+
+def test_what_a_rollback_has_the_server_forget_is_prepared_anew(connection: Connection) -> None:
+    for _ in range(3):
+        connection.execute("SELECT number FROM pairs WHERE number = %s", [1])  # psycopg prepares this one
+    for number in range(4):
+        connection.execute("BEGIN")
+        connection.send([Step(INSERT, [number, "new"])])
+        roll_back(connection)
+        assert is_idle(connection)
+    connection.execute("BEGIN")
+    told = connection.send([Step(INSERT, [9, "new"]), COMMIT])
+    assert told[-1].command_status == b"COMMIT"
+    assert pairs(connection) == [(9, "new")]
+
+
+def test_a_value_that_will_not_do_leaves_the_connection_in_its_transaction(connection: Connection) -> None:
+    connection.execute("BEGIN")
+    with pytest.raises(psycopg.DataError):
+        connection.send([Step(INSERT, [1, "good"]), Step(INSERT, [2, "a\0b"]), COMMIT])
+    told = connection.send([Step(INSERT, [3, "after"]), COMMIT])
+    assert told[-1].command_status == b"COMMIT"
+    assert pairs(connection) == [(3, "after")]
+
+
+def test_what_follows_a_commit_fails_alone(connection: Connection) -> None:
+    connection.execute("BEGIN")
+    told = connection.send([Step(INSERT, [1, "kept"]), COMMIT, Step("SELECT 1 / 0")])
+    assert told[1].command_status == b"COMMIT"
+    assert isinstance(failure_of(told[2], COMMIT), psycopg.errors.DivisionByZero)
+    assert pairs(connection) == [(1, "kept")]
+
+
+def test_why_the_server_went_away_before_the_commit_is_told(connection: Connection) -> None:
+    connection.execute("SET idle_in_transaction_session_timeout = '50ms'")
+    connection.execute("BEGIN")
+    time.sleep(0.5)
+    step = Step(INSERT, [1, "lost"])
+    [told] = connection.send([step, COMMIT])
+    failure = failure_of(told, step)
+    assert isinstance(failure, psycopg.errors.IdleInTransactionSessionTimeout)
+    assert not is_idle(connection)
+
+
+def test_a_percent_sign_is_one(connection: Connection) -> None:
+    connection.execute("BEGIN")
+    connection.send([Step("INSERT INTO pairs SELECT %s, 'a%%b' WHERE 'ab' LIKE 'a%%'", [1]), COMMIT])
+    assert pairs(connection) == [(1, "a%b")]
+
+
+def test_beyond_so_many_statements_none_is_prepared_any_more(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clawguard.store.postgres.pipeline._MOST", 2)
+    for number in range(5):
+        connection.execute("BEGIN")
+        told = connection.send([Step(f"{INSERT} -- {number}", [number, "new"]), COMMIT])
+        assert told[-1].command_status == b"COMMIT"
+    assert prepared(connection) == 2
