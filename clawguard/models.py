@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
 
 from pydantic_core import to_json
@@ -140,7 +141,7 @@ class Session:
         """Compare what the rows say: an `IssuedSession` equals the `Session` read for it."""
         if not isinstance(other, Session):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in _NAMES)
+        return bool(_VALUES(self) == _VALUES(other))
 
     def __hash__(self) -> int:
         return hash((self.id, self.version))
@@ -182,6 +183,8 @@ def encode_actors(actors: Iterable[Actor]) -> str:
 
 
 _NAMES = tuple(each.name for each in fields(Session))
+_VALUES = attrgetter(*_NAMES)
+_PUT = tuple(vars(Session)[name].__set__ for name in _NAMES)  # what a frozen record's own __init__ ends in
 _INSTANTS = tuple(each.name for each in fields(Session) if "datetime" in str(each.type))
 _DURATIONS = ("ttl", "idle_timeout", "refresh_idle")
 
@@ -227,8 +230,8 @@ class IssuedSession(Session):
     _refresh_token: str | None
 
     def __init__(self, session: Session, *, token: str, refresh_token: str | None = None) -> None:
-        for name in _NAMES:
-            object.__setattr__(self, name, getattr(session, name))
+        for put, value in zip(_PUT, _VALUES(session), strict=True):
+            put(self, value)
         object.__setattr__(self, "_token", token)
         object.__setattr__(self, "_refresh_token", refresh_token)
 
@@ -256,7 +259,7 @@ class IssuedSession(Session):
         return {"CLAWGUARD_TOKEN": self._token, **refresh}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _plain_session, (tuple(getattr(self, name) for name in _NAMES),)
+        return _plain_session, (_VALUES(self),)
 
 
 def _plain_session(values: tuple[Any, ...]) -> Session:

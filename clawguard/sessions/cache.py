@@ -138,7 +138,6 @@ class ContextCache:
     def put(self, digest: bytes, entry: CacheEntry) -> None:
         """Remember an entry, in the place of the one before and of an older generation's."""
         with self._lock:
-            self._entries.drop(digest)
             latest = self._entries.latest(entry.context.session_id)
             if latest is not None and latest[1].context.generation < entry.context.generation:
                 self._entries.drop(latest[0])
