@@ -254,6 +254,6 @@ def _der(certificate: object) -> bytes:
             return certificate
         if isinstance(certificate, str) and certificate.count("-----BEGIN") == 1:
             return x509.load_pem_x509_certificate(certificate.encode()).public_bytes(Encoding.DER)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         pass
     raise InvalidArgument("certificate", "must be one X.509 certificate in DER (bytes) or PEM (str)")

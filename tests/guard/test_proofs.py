@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import pickle
+import ssl
 from typing import Any
 
 import pytest
@@ -236,6 +237,14 @@ def test_a_certificate_is_known_in_either_form() -> None:
 def test_what_is_no_certificate_is_refused(junk: Any) -> None:
     with pytest.raises(InvalidArgument, match="certificate"):
         CertificateProof(junk)
+
+
+def test_a_certificate_of_a_version_that_there_is_not_is_refused() -> None:
+    version_4 = certificate("a").replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+    for given in (version_4, ssl.DER_cert_to_PEM_cert(version_4)):
+        with pytest.raises(InvalidArgument, match="certificate") as caught:
+            CertificateProof(given)
+        assert caught.value.__context__ is None
 
 
 def test_a_chain_of_certificates_is_not_one() -> None:
