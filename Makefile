@@ -60,7 +60,8 @@ torture: $(DEV) ## run the long fault experiments; their figures go into docs/gu
 		status=$$?; $(PY) -m tests.faults.figures && exit $$status
 
 fuzz: $(FUZZ) ## fuzz what reads foreign text, SECONDS each (600), and keep what is new in tests/fuzz/corpus
-	$(PY) -m tests.fuzz --seconds $(SECONDS)
+	CLAWGUARD_FIGURES=docs/experiments.json $(PY) -m tests.fuzz --seconds $(SECONDS); \
+		status=$$?; $(PY) -m tests.faults.figures && exit $$status
 
 # MODULES="guard.* --share 20" picks; a run that was stopped goes on.
 mutants: $(MUTANTS) ## break the code by small changes, see what no test tells, and write docs/mutants.md

@@ -1,11 +1,13 @@
 """Fuzz each target for a while with atheris, and keep the inputs that reach what no other one does.
 
-Run by `make fuzz`. A crash's input is written beside the run's other files, and the run ends with status 1.
+Run by `make fuzz`, where each puts its figures into docs/experiments.json, as the experiments do. A crash's
+input is written beside the run's other files, and the run ends with status 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
@@ -23,6 +25,7 @@ def main() -> int:
     """Fuzz those targets that are named, by default all; each in a process of its own."""
     if sys.argv[2:3] == ["--inside"]:  # all that follows is the fuzzer's
         return _fuzz(sys.argv[1], sys.argv[3:])
+    from tests.faults.figures import commit
     from tests.fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=main.__doc__)
@@ -30,6 +33,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="for each target")
     parser.add_argument("--into", type=Path, default=Path("build/fuzz"), help="where runs keep their files")
     given = parser.parse_args()
+    commit()  # asked for before what is kept changes the files
     failed = [name for name in given.names or TARGETS if not _run(name, given.into / name, given.seconds)]
     if failed:
         print(f"crashed: {', '.join(failed)}")
@@ -38,7 +42,7 @@ def main() -> int:
 
 def _fuzz(name: str, arguments: list[str]) -> int:
     """Be the process that fuzzes one target; it ends here."""
-    with atheris.instrument_imports(include=["clawguard"]):
+    with atheris.instrument_imports(include=["clawguard", "tests.fuzz"]):
         from tests.fuzz.targets import TARGETS
     atheris.Setup(arguments, TARGETS[name].run)
     atheris.Fuzz()
@@ -64,11 +68,24 @@ def _run(name: str, folder: Path, seconds: int) -> bool:
     ran = f"{name}: {max(executions, default=0):,} executions in {seconds} s"
     if status != 0:
         print(f"{ran}, CRASHED, see {folder}; the corpus stays as it was", flush=True)
+        _note(name, {})
         return False
     _inside(name, folder, "-set_cover_merge=1", *options, str(kept), str(found))
     count = keep(name, [data for data in _read(kept) if len(data) <= _LONGEST_KEPT])
     print(f"{ran}, no crash, {count} inputs kept", flush=True)
+    _note(name, {"seconds": seconds, "executions": max(executions), "crashes": 0, "inputs kept": count})
     return True
+
+
+def _note(name: str, figures: dict[str, object]) -> None:
+    """Put a run's figures in the place of those it had, where they are wanted; a crash has none."""
+    from tests.faults.figures import Notes, keep
+
+    notes, test, wanted = Notes(), f"tests/fuzz/targets.py[{name}]", os.environ.get("CLAWGUARD_FIGURES")
+    if figures:
+        notes.tell(f"fuzzing: {name.replace('_', ' ')}", figures)
+    if wanted:
+        keep(Path(wanted), test, notes.figures(test))
 
 
 def _inside(name: str, folder: Path, *arguments: str) -> tuple[bytes, int]:

@@ -12,19 +12,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
-
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from typing import Any
 
 from clawguard import ConfigError, InvalidArgument, InvalidToken, IssuedSession, SessionManager
 from clawguard.clock import SECOND
-from clawguard.events.checkpoints import read_checkpoint, sign_checkpoint
-from clawguard.guard import Claims, Guard, NoteKey, NoteSigner, SigningKey, TokenFault
-from clawguard.guard.encoding import b64encode
+from clawguard.guard import Claims, Guard, TokenFault
 from clawguard.guard.policy import Policy
 from clawguard.guard.policy_file import load_policy
 from clawguard.guard.refresh_tokens import RefreshToken
@@ -33,46 +28,14 @@ from clawguard.history.jsonl import Read
 from clawguard.scopes import ScopeSet, parse_scopes
 from clawguard.sessions.history import History
 from clawguard.sessions.pages import cursor_of, digest_of
+from tests.fuzz.base import Target, compact, keys, mutated, sign, text_of, ways
+from tests.fuzz.forms import FORMS
+from tests.fuzz.notes import NOTES
+from tests.fuzz.proofs import PROOFS
 from tests.guard.forge import AUDIENCE, ISSUER, LEEWAY, NOW, act, claims, ring_of
 from tests.openers import open_manager
 
-__all__ = ["TARGETS", "Target"]
-
-Run = Callable[[bytes], None]
-
-
-class Target(NamedTuple):
-    """Hold what is run on every input, and the inputs that it is begun with."""
-
-    run: Run
-    seeds: Callable[[], list[bytes]]
-
-
-def _ways(first: str, **ways: Run) -> Run:
-    """Return what goes the way that an input names."""
-
-    def run(data: bytes) -> None:
-        named, colon, rest = data.partition(b":")
-        way = ways.get(named.decode("latin-1")) if colon else None
-        if way is None:
-            way, rest = ways[first], data
-        way(rest)
-
-    return run
-
-
-def _text(data: bytes) -> str:
-    """Return the bytes as text, any bytes, lone surrogates too."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _mutated(text: str, data: bytes) -> str:
-    """Return a text with characters set anew: three bytes say where, and what stands there then."""
-    characters = list(text)
-    for place in range(0, len(data) - 2, 3):
-        at = int.from_bytes(data[place : place + 2], "big") % len(characters)
-        characters[at] = chr(data[place + 2])
-    return "".join(characters)
+__all__ = ["TARGETS"]
 
 
 @cache
@@ -82,42 +45,23 @@ def _folder() -> Path:
     return Path(made.name)
 
 
-# Tokens: the keys are the same in every process, so that an input says the same in each.
-
-
-@cache
-def _keys() -> dict[bytes, SigningKey]:
-    """Return a key of each algorithm that needs no search for primes."""
-    return {
-        b"0": SigningKey(ec.derive_private_key(int.from_bytes(sha256(b"fuzz").digest()), ec.SECP256R1())),
-        b"1": SigningKey(ed25519.Ed25519PrivateKey.from_private_bytes(sha256(b"fuzz").digest())),
-    }
+# Tokens
 
 
 @cache
 def _guard() -> Guard:
-    ring = ring_of(*_keys().values())
+    ring = ring_of(*keys().values())
     return Guard(issuer=ISSUER, audience=AUDIENCE, audiences=[AUDIENCE], ring=ring, leeway=LEEWAY)
 
 
 @cache
 def _genuine() -> dict[bytes, tuple[str, Claims]]:
     """Return for each key a token and what it says."""
-    tokens = {name: _sign(key, _compact(claims(sub=key.algorithm))) for name, key in _keys().items()}
+    tokens = {name: sign(key, compact(claims(sub=key.algorithm))) for name, key in keys().items()}
     return {
         name: (token, _guard().verify(token, audience=None, now=NOW * SECOND))
         for name, token in tokens.items()
     }
-
-
-def _compact(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _sign(key: SigningKey, payload: bytes, header: bytes | None = None) -> str:
-    first = key.header if header is None else b64encode(header)
-    signing_input = first + b"." + b64encode(payload)
-    return (signing_input + b"." + b64encode(key.sign(signing_input))).decode()
 
 
 def _verified(token: str) -> Claims | None:
@@ -128,20 +72,20 @@ def _verified(token: str) -> Claims | None:
 
 
 def _any_token(data: bytes) -> None:
-    said = _verified(_text(data))
+    said = _verified(text_of(data))
     assert said is None or said in [genuine for _, genuine in _genuine().values()], "accepted a forgery"
 
 
 def _changed_token(data: bytes) -> None:
     token, genuine = _genuine().get(data[:1], _genuine()[b"0"])
-    said = _verified(_mutated(token, data[1:]))
+    said = _verified(mutated(token, data[1:]))
     assert said is None or said == genuine, "accepted a changed token with other claims"
 
 
 def _any_claims(data: bytes) -> None:
     """Sign any payload: what is accepted is what it says, and is accepted again when it is written."""
-    key = _keys()[b"1"]
-    said = _verified(_sign(key, data))
+    key = keys()[b"1"]
+    said = _verified(sign(key, data))
     if said is not None:
         assert said.to_dict() == json.loads(data)
         assert _verified(encode(said, key)) == said
@@ -149,8 +93,8 @@ def _any_claims(data: bytes) -> None:
 
 def _any_header(data: bytes) -> None:
     """Sign under any header: only those that say `alg`, `kid` and `typ` of the key are accepted."""
-    key = _keys()[b"1"]
-    said = _verified(_sign(key, _compact(claims()), data))
+    key = keys()[b"1"]
+    said = _verified(sign(key, compact(claims()), data))
     if said is not None:
         header = json.loads(data)
         assert header.pop("typ").lower() in ("at+jwt", "application/at+jwt")
@@ -158,7 +102,7 @@ def _any_header(data: bytes) -> None:
 
 
 def _token_seeds() -> list[bytes]:
-    key = _keys()[b"1"]
+    key = keys()[b"1"]
     above = ("agent:root", "0190d2a0-3333-7000-8000-000000000003")
     chain = act(("agent:planner", claims()["sid"]), above)
     return [
@@ -166,10 +110,10 @@ def _token_seeds() -> list[bytes]:
         b"text:" + _genuine()[b"1"][0].encode(),
         b"changed:0\x00\x00a",
         b"changed:1\x00\x90b\x01\x10c",
-        b"claims:" + _compact(claims()),
-        b"claims:" + _compact(claims(act=chain, cnf={"jkt": "A" * 43})),
-        b"header:" + _compact({"alg": "EdDSA", "kid": key.kid, "typ": "at+jwt"}),
-        b"header:" + _compact({"alg": "none", "kid": "../x", "typ": "JWT", "crit": ["b64"]}),
+        b"claims:" + compact(claims()),
+        b"claims:" + compact(claims(act=chain, cnf={"jkt": "A" * 43})),
+        b"header:" + compact({"alg": "EdDSA", "kid": key.kid, "typ": "at+jwt"}),
+        b"header:" + compact({"alg": "none", "kid": "../x", "typ": "JWT", "crit": ["b64"]}),
     ]
 
 
@@ -179,7 +123,7 @@ def _token_seeds() -> list[bytes]:
 def _any_scopes(data: bytes) -> None:
     """Read two sets of scopes, a bar between them."""
     with suppress(InvalidArgument):
-        one, other = (parse_scopes(part) for part in (_text(data) + "|").split("|")[:2])
+        one, other = (parse_scopes(part) for part in (text_of(data) + "|").split("|")[:2])
         _check_scopes(one)
         _check_pair(one, other)
 
@@ -268,7 +212,7 @@ def _policy_seeds() -> list[bytes]:
         b'file:[roles.r]\nscopes = "docs:read"\n[[rules]]\nname = "a"\neffect = "deny"\nactions = "a:*"\n',
         b"file:a = [[[[[[1]]]]]]\nb.c.'d' = 1979-05-27T07:32:00Z\n",
         b"file:\xff\xfe\x00",
-        b"dict:" + _compact(whole),
+        b"dict:" + compact(whole),
         b'dict:{"rules": [{"name": "a", "effect": "deny", "actions": "a", "when": {"risk_above": 1e999}}]}',
     ]
 
@@ -299,7 +243,7 @@ def _listings() -> tuple[tuple[Callable[..., Any], str], ...]:
 
 def _any_cursor(data: bytes) -> None:
     for page, _ in _listings():
-        _lists(page, _text(data))
+        _lists(page, text_of(data))
 
 
 def _any_position(data: bytes) -> None:
@@ -384,7 +328,7 @@ def _transcript_seeds() -> list[bytes]:
         {"role": "user", "content": [{"type": "text", "text": "hi"}], "mood": {"x": [1.5, None, True]}},
     ]
     return [
-        b"\n".join(map(_compact, lines)),
+        b"\n".join(map(compact, lines)),
         b'{"role": "user", "content": "\\ud800"}',
         b'{"role": "user", "content": "a", "n": 1e999}\n\n',
         b'\xef\xbb\xbf{"role": "user", "content": "a", "a": 1, "a": 2}',
@@ -399,11 +343,11 @@ _REFRESH = RefreshToken("0190d2a0-1111-7000-8000-000000000001", bytes(range(32))
 
 
 def _any_refresh_token(data: bytes) -> None:
-    _check_refresh_token(_text(data))
+    _check_refresh_token(text_of(data))
 
 
 def _changed_refresh_token(data: bytes) -> None:
-    _check_refresh_token(_mutated(_REFRESH.text(), data))
+    _check_refresh_token(mutated(_REFRESH.text(), data))
 
 
 def _check_refresh_token(text: str) -> None:
@@ -424,85 +368,22 @@ def _refresh_seeds() -> list[bytes]:
     return [b"text:" + text, b"text:cgr1_", b"changed:\x00\x05a", b"changed:\x00\x45_", b"seal:" + bytes(60)]
 
 
-# Notes and checkpoints
-
-
-@cache
-def _signer() -> NoteSigner:
-    return NoteSigner("urn:fuzz", _keys()[b"1"])
-
-
-@cache
-def _checkpoint() -> str:
-    return sign_checkpoint(_signer(), size=7, head=bytes(32), at=NOW * SECOND).text
-
-
-def _any_note(data: bytes) -> None:
-    _check_note(_text(data))
-
-
-def _changed_note(data: bytes) -> None:
-    _check_note(_mutated(_checkpoint(), data))
-
-
-def _check_note(note: str) -> None:
-    """Open it: only the text that was signed comes out, whatever stands around it."""
-    with suppress(InvalidArgument):
-        signed = _checkpoint().rpartition("\n\n")[0] + "\n"
-        assert _signer().public.open(note, argument="note") == signed, "opened a forged note"
-
-
-def _any_signed_text(data: bytes) -> None:
-    """Sign any text as a checkpoint: what is accepted says what it says, and again when it is written."""
-    try:
-        note = _signer().sign("urn:fuzz\n" + data.decode() + "\n")
-    except ValueError:
-        return
-    with suppress(InvalidArgument):
-        read = read_checkpoint(note, _signer().public)
-        at = round(read.at.timestamp() * SECOND)
-        written = sign_checkpoint(
-            _signer(), size=read.size, head=bytes.fromhex(read.head), at=at, cut=read.cut
-        )
-        assert read_checkpoint(written, _signer().public) == written
-        assert (written.size, written.head, written.cut) == (read.size, read.head, read.cut)
-
-
-def _any_vkey(data: bytes) -> None:
-    text = _text(data)
-    with suppress(InvalidArgument):
-        assert str(NoteKey.from_text(text)) == text
-
-
-def _note_seeds() -> list[bytes]:
-    note, head = _checkpoint().encode(), b"A" * 43 + b"="
-    body = b"signed:7\n" + head + b"\n2026-09-21T14:13:20.000000Z"
-    return [
-        b"note:" + note,
-        b"changed:\x00\x09a",
-        body,
-        body + b"\narchive after 5 " + head + b"\nfile sha256 " + b"a" * 64,
-        b"vkey:" + str(_signer().public).encode(),
-    ]
-
-
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         "tokens": Target(
-            _ways("text", text=_any_token, changed=_changed_token, claims=_any_claims, header=_any_header),
+            ways("text", text=_any_token, changed=_changed_token, claims=_any_claims, header=_any_header),
             _token_seeds,
         ),
         "scopes": Target(_any_scopes, _scope_seeds),
-        "policies": Target(_ways("file", file=_any_file, dict=_any_dict), _policy_seeds),
-        "cursors": Target(_ways("cursor", cursor=_any_cursor, position=_any_position), _cursor_seeds),
+        "policies": Target(ways("file", file=_any_file, dict=_any_dict), _policy_seeds),
+        "cursors": Target(ways("cursor", cursor=_any_cursor, position=_any_position), _cursor_seeds),
         "transcripts": Target(_any_transcript, _transcript_seeds),
         "refresh_tokens": Target(
-            _ways("text", text=_any_refresh_token, changed=_changed_refresh_token, seal=_any_seal),
+            ways("text", text=_any_refresh_token, changed=_changed_refresh_token, seal=_any_seal),
             _refresh_seeds,
         ),
-        "notes": Target(
-            _ways("note", note=_any_note, changed=_changed_note, signed=_any_signed_text, vkey=_any_vkey),
-            _note_seeds,
-        ),
+        "notes": NOTES,
+        "proofs": PROOFS,
+        "forms": FORMS,
     }
 )
