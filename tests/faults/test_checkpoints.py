@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from clawguard import SessionManager
 from clawguard.store.condition import may_lose_checkpoints, sqlite_version
 from clawguard.store.connections import connect
+from clawguard.store.sqlite import SQLiteStore
+from clawguard.store.transaction import SQLiteTransaction
 from tests.faults.lab import assert_whole, founded, report, rows, sizes, store_of, together, writer_queue_of
 
 EVERY = 256
@@ -100,28 +103,113 @@ def checkpoints_every(commits: int) -> Iterator[None]:
         yield
 
 
+class Checkpointed(NamedTuple):
+    """Hold what was acknowledged under checkpoints without end, and what of it is there."""
+
+    acknowledged: set[str]
+    kept: set[str]
+    checkpoints: int
+    at_once: int
+
+
+def checkpointed(path: Path, seconds: int) -> Checkpointed:
+    """Create and revoke in four processes, with a checkpoint at every other commit."""
+
+    def write(number: int) -> tuple[list[str], list[bool]]:
+        acknowledged, over = [], time.monotonic() + seconds
+        with watched(path) as alone, SessionManager.open(path, sweep_every=None) as manager:
+            while time.monotonic() < over:
+                acknowledged.append(manager.create("agent", scopes="a").id)
+                manager.revoke(acknowledged[-1])
+        return acknowledged, alone
+
+    with checkpoints_every(2):
+        told = together(4, write, timeout=seconds + 60)
+    checkpoints = [each for _, alone in told for each in alone]
+    acknowledged = {each for ids, _ in told for each in ids}
+    return Checkpointed(acknowledged, revoked(path), len(checkpoints), checkpoints.count(False))
+
+
+@contextmanager
+def watched(path: Path) -> Iterator[list[bool]]:
+    """Gather of each checkpoint of this process whether no other process was at one."""
+    checkpoint, busy, alone = SQLiteStore._checkpoint, path.with_name("checkpoint-under-way"), list[bool]()
+
+    def watch(*args: Any, **given: Any) -> None:
+        try:
+            busy.touch(exist_ok=False)
+        except FileExistsError:
+            alone.append(False)
+            return checkpoint(*args, **given)
+        alone.append(True)
+        try:
+            return checkpoint(*args, **given)
+        finally:
+            busy.unlink()
+
+    with patch.object(SQLiteStore, "_checkpoint", watch):
+        yield alone
+
+
+def revoked(path: Path) -> set[str]:
+    """Return the sessions that the file itself has as revoked."""
+    return {each for (each,) in rows(path, "SELECT id FROM sessions WHERE cause = 'revoked'")}
+
+
 @pytest.mark.parametrize("seconds", sizes(1, 30))
 def test_checkpoints_at_every_other_commit_lose_none_of_them(tmp_path: Path, seconds: int) -> None:
     """SQLite before 3.51.3 may lose commits when two connections checkpoint at one instant."""
     path = founded(tmp_path / "db" / "clawguard.db")
-
-    def write(number: int) -> list[str]:
-        acknowledged, over = [], time.monotonic() + seconds
-        with SessionManager.open(path, sweep_every=None) as manager:
-            while time.monotonic() < over:
-                acknowledged.append(manager.create("agent", scopes="a").id)
-                manager.revoke(acknowledged[-1])
-        return acknowledged
-
-    with checkpoints_every(2):
-        acknowledged = {each for told in together(4, write, timeout=seconds + 60) for each in told}
-    kept = {each for (each,) in rows(path, "SELECT id FROM sessions WHERE cause = 'revoked'")}
+    found = checkpointed(path, seconds)
     report(
         "WAL-reset", sqlite=sqlite_version(), may_lose_commits_by_itself=may_lose_checkpoints(), processes=4,
-        acknowledged=len(acknowledged) * 2, lost=len(acknowledged - kept),
+        acknowledged=len(found.acknowledged) * 2, lost=len(found.acknowledged - found.kept),
+        checkpoints=found.checkpoints, at_one_instant=found.at_once,
     )  # fmt: skip
-    assert acknowledged == kept
+    assert found.acknowledged == found.kept
+    assert found.checkpoints > 0
+    assert found.at_once == 0
     assert_whole(path)
+
+
+@pytest.mark.control
+def test_checkpoints_without_the_lock_are_caught(tmp_path: Path) -> None:
+    def checkpoint_apart(transaction: SQLiteTransaction) -> None:
+        transaction._store._checkpoint("PASSIVE")
+
+    path = founded(tmp_path / "db" / "clawguard.db")
+    with patch.object(SQLiteTransaction, "_checkpoint_apart", checkpoint_apart):
+        found = checkpointed(path, 1)
+    report(
+        "WAL-reset, control: checkpoints without the lock",
+        checkpoints=found.checkpoints, at_one_instant=found.at_once,
+    )  # fmt: skip
+    assert found.at_once > 0
+
+
+@pytest.mark.control
+def test_commits_that_a_checkpoint_passes_over_are_caught(tmp_path: Path) -> None:
+    """What SQLite does where two checkpoint at one instant, done by hand."""
+    path = founded(tmp_path / "db" / "clawguard.db")
+    acknowledged = set()
+    with checkpoints_every(10**9), SessionManager.open(path, sweep_every=None) as manager:
+        for _ in range(20):
+            acknowledged.add(manager.create("agent", scopes="a").id)
+        manager.revoke_where(everything=True)
+        assert revoked(path) == acknowledged
+        pass_over(path)
+    lost = acknowledged - revoked(path)
+    report("WAL-reset, control: frames passed over", acknowledged=len(acknowledged), lost=len(lost))
+    assert lost
+
+
+def pass_over(path: Path) -> None:
+    """Have the index of the log say that all of it is in the database (SQLite's walformat.html, 2.1, 2.2)."""
+    with path.with_name(path.name + "-shm").open("r+b") as index:
+        index.seek(16)
+        frames = index.read(4)
+        index.seek(96)
+        index.write(frames)
 
 
 def test_a_reader_in_the_way_costs_no_call_and_the_log_shrinks_once_it_is_gone(tmp_path: Path) -> None:
