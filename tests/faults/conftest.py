@@ -1,15 +1,17 @@
-"""A seed for every experiment, printed and replayable, and figures kept where they are asked for."""
+"""A seed for every experiment, printed and replayable; figures kept where they are asked for; databases."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.figures import NOTES, keep
+from tests.faults.lab import founded
+from tests.schemas import schema
 
 _KEPT = pytest.StashKey[str | None]()
 
@@ -32,6 +34,19 @@ def seed(notes: None) -> int:
     NOTES.seed = secrets.randbelow(2**32) if given is None else int(given)
     print(f"\nseed {NOTES.seed}: again with CLAWGUARD_SEED={NOTES.seed}")
     return NOTES.seed
+
+
+@pytest.fixture
+def kek(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every process here open a database of PostgreSQL with one key-encryption key."""
+    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
+
+
+@pytest.fixture
+def url(kek: None) -> Iterator[str]:
+    """Give a database of PostgreSQL that is made and closed again."""
+    with schema() as made:
+        yield founded(made)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -30,6 +30,7 @@ PATIENCE = 60.0
 _CELL = 2_048
 
 Work = Callable[..., Any]
+Place = TypeVar("Place", Path, str)
 
 
 def sizes(small: int, full: int, *, timeout: int = 900) -> list[Any]:
@@ -132,10 +133,10 @@ def together(count: int, work: Work, *args: Any, timeout: float = PATIENCE) -> l
         return [worker.result(timeout) for worker in workers]
 
 
-def founded(path: Path) -> Path:
+def founded(place: Place) -> Place:
     """Make a database, so that processes may meet at it; nothing of it stays open here."""
-    SessionManager.open(path, sweep_every=None).close()
-    return path
+    SessionManager.open(place, sweep_every=None).close()
+    return place
 
 
 def stop_outside_a_write(worker: Worker, path: Path) -> None:

@@ -60,8 +60,7 @@ class Machines:
 
 
 @pytest.fixture
-def machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machines]:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
+def machines(kek: None) -> Iterator[Machines]:
     with schema() as url, ExitStack() as opened:
         managers = [
             opened.enter_context(SessionManager.open(url, sweep_every=None, lock_timeout=60))

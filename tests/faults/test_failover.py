@@ -21,18 +21,15 @@ from clawguard import (
     Verifier,
 )
 from clawguard.store.postgres import PostgresStore
-from tests.faults.lab import PATIENCE, Acks, acknowledged, crew, report, sizes
-from tests.faults.test_postgres import assert_whole, count_lost, founded, wait_beyond
+from tests.faults.lab import PATIENCE, Acks, acknowledged, crew, founded, report, sizes
+from tests.faults.test_postgres import assert_whole, count_lost, wait_beyond
 from tests.openers import rows
 from tests.servers import HOST, STANDBY, PostgresServer, postgres_server
 
+pytestmark = pytest.mark.usefixtures("kek")
+
 WRITERS = 3
 BOUND = 0.25
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
 
 
 class Twins:

@@ -15,7 +15,6 @@ import pytest
 from clawguard import SessionEnded, SessionManager, TokenSuperseded, Verifier
 from tests.faults.lab import CONTEXT, Board, crew, founded, report, sizes
 from tests.faults.registers import VERBS, Call, Verb, is_linearizable, lived, shown, some_history
-from tests.schemas import schema
 
 PROCESSES = 4
 CALLS = 7  # of each process in each history
@@ -137,13 +136,8 @@ def test_every_history_on_sqlite_is_linearizable(tmp_path: Path, histories: int,
 
 
 @pytest.mark.parametrize("histories", sizes(8, 1_000))
-def test_every_history_on_postgresql_is_linearizable(
-    histories: int, seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
-    with schema() as url:
-        SessionManager.open(url, sweep_every=None).close()
-        check("on PostgreSQL", played(url, histories, seed=seed), seed=seed)
+def test_every_history_on_postgresql_is_linearizable(url: str, histories: int, seed: int) -> None:
+    check("on PostgreSQL", played(url, histories, seed=seed), seed=seed)
 
 
 @pytest.mark.control

@@ -13,21 +13,15 @@ from typing import Any
 import pytest
 
 from clawguard import SessionManager
-from tests.faults.lab import CONTEXT, Worker, crew, report
+from tests.faults.lab import CONTEXT, Worker, crew, founded, report
 from tests.faults.machines import Cable, Machine, address_of_middle, can_be_made, machines
 from tests.faults.test_partition import Rememberer, remember
-from tests.faults.test_postgres import founded
 from tests.faults.test_staleness import BOUNDS
 from tests.servers import PostgresServer, postgres_server
 
-pytestmark = [pytest.mark.torture, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(600), pytest.mark.usefixtures("kek")]
 
 PULLS = 10
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
 
 
 class Site:

@@ -25,23 +25,12 @@ from clawguard.store.postgres import store as store_module
 from clawguard.store.postgres.connections import Connection
 from tests.faults.lab import CONTEXT, Worker, crew, report, sizes
 from tests.faults.proxy import Proxy, proxy
-from tests.faults.test_postgres import founded
 from tests.faults.test_staleness import AT_REST, BOUNDS, late_by
-from tests.schemas import schema
 from tests.servers import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("kek")
+
 RESTS = 1.5  # bounds, from the end to the moment when the network speaks again
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with schema() as made:
-        yield founded(made)
 
 
 @pytest.fixture

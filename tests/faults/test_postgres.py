@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +17,13 @@ from clawguard import (
     SessionManager,
     StoreUnavailable,
 )
-from tests.faults.lab import CONTEXT, PATIENCE, Acks, Board, acknowledged, crew, report, sizes
+from tests.faults.lab import CONTEXT, PATIENCE, Acks, Board, acknowledged, crew, founded, report, sizes
 from tests.faults.test_cascade import DELEGATORS, delegator, revoker
 from tests.faults.test_kills import load, wait_for
 from tests.openers import rows
-from tests.schemas import schema
 from tests.servers import postgres_server
+
+pytestmark = pytest.mark.usefixtures("kek")
 
 _MISMATCHES = """
 WITH told AS (
@@ -40,23 +40,6 @@ SELECT s.id, t.* FROM sessions s FULL JOIN told t ON t.session_id = s.id
 WHERE s.id IS NULL OR t.session_id IS NULL OR t.created <> 1 OR t.expired <> (s.ended_at IS NOT NULL)::int
     OR t.refreshed <> s.generation - 1 OR t.cause IS DISTINCT FROM s.cause
 """
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with schema() as made:
-        yield founded(made)
-
-
-def founded(url: str) -> str:
-    """Make a database, so that processes may meet at it; nothing of it stays open here."""
-    SessionManager.open(url, sweep_every=None).close()
-    return url
 
 
 def assert_whole(url: str) -> int:

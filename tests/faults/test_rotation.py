@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -13,23 +12,13 @@ from clawguard import AccessDenied, ClawguardError, ConfigError, IssuedSession, 
 from clawguard.store.postgres.connections import Address
 from clawguard.store.postgres.transaction import PostgresTransaction
 from tests.faults.lab import CONTEXT, PATIENCE, Worker, crew, sizes, together
-from tests.faults.test_postgres import assert_whole, founded
+from tests.faults.test_postgres import assert_whole
 from tests.openers import rows
-from tests.schemas import schema
 from tests.servers import unique
 
+pytestmark = pytest.mark.usefixtures("kek")
+
 MACHINES = 3
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with schema() as made:
-        yield founded(made)
 
 
 def accepts(manager: SessionManager, token: str) -> bool:

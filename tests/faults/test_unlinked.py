@@ -22,6 +22,8 @@ from tests.faults.lab import PATIENCE, crew, report, sizes
 from tests.schemas import schema
 from tests.servers import postgres_url
 
+pytestmark = pytest.mark.usefixtures("kek")
+
 WRITERS = 8
 LINGERING, ROLLING_BACK, SHARED = 0.2, 0.05, 0.3
 
@@ -35,11 +37,6 @@ class Committed(NamedTuple):
 
 class RolledBack(Exception):
     """What tears a write down."""
-
-
-@pytest.fixture(autouse=True)
-def kek(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLAWGUARD_KEK", "A" * 43)
 
 
 @contextmanager
