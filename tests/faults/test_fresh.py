@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from clawguard import AccessDenied, IssuedSession, SessionEnded, SessionManager, Verifier
+from clawguard import IssuedSession, SessionEnded, SessionManager, Verifier
 from clawguard.sessions.cache import CacheEntry, ContextCache
 from tests.faults.lab import CONTEXT, PATIENCE, Board, crew, founded, report, sizes
+from tests.faults.watching import Seen, told, watch
 
 VALIDATORS = 8
 PAUSE = 0.0005  # leaves the one who ends tokens a share of the cores
 AHEAD = 24  # so many tokens live before the oldest is ended: validators have cached them by then
 
 
-def validator(number: int, path: Path, board: Board, spread: int) -> tuple[int, int, int]:
-    """Validate tokens old and new for as long as others are ended; count live, refused and stale answers."""
-    chance = random.Random(os.getpid())
+def validator(number: int, path: Path, board: Board, spread: int) -> Seen:
+    """Validate for as long as others are ended, with a verifier or a manager."""
     opened = Verifier.open(path) if number % 2 else SessionManager.open(path, sweep_every=None)
-    live = refused = stale = 0
     with opened as holder:
-        while not board.over:
-            place = board.some(chance, spread)
-            time.sleep(PAUSE)
-            before = board.state(place)
-            if before == Board.UNKNOWN:
-                continue
-            try:
-                holder.validate(board.token(place))
-            except AccessDenied:
-                refused += before == Board.DEAD
-            else:
-                live += before == Board.LIVE
-                stale += before == Board.DEAD
-    return live, refused, stale
+        return watch(holder, board, random.Random(os.getpid()), spread=spread, pause=PAUSE)
 
 
 @contextmanager
@@ -56,9 +41,7 @@ def run(path: Path, board: Board, ender: Callable[[Path, Board], int], *, spread
     with crew() as start:
         watchers = [start(validator, number, path, board, spread) for number in range(VALIDATORS)]
         ended = start(ender, path, board).result(600)
-        counts = [watcher.result() for watcher in watchers]
-    live, refused, stale = (sum(each) for each in zip(*counts, strict=True))
-    return {"ended": ended, "accepted_live": live, "refused_dead": refused, "accepted_dead": stale}
+        return {"ended": ended, **told(watcher.result() for watcher in watchers)}
 
 
 def assert_fresh(figures: dict[str, int], *, ended: int) -> None:

@@ -9,31 +9,17 @@ from typing import Any
 
 import pytest
 
-from clawguard import AccessDenied, IssuedSession, SessionManager, StoreBusy, Verifier
+from clawguard import IssuedSession, SessionManager, StoreBusy, Verifier
 from tests.faults.lab import Board, Worker, assert_whole, crew, founded, report
+from tests.faults.watching import Seen, told, watch
 
 VALIDATORS, ENDERS = 3, 2
 AHEAD = 8  # sessions of an ender that live at a time
 
 
-def validate(number: int, path: Path, board: Board, seed: int, trust: dict[str, Any]) -> tuple[int, int, int]:
-    """Validate tokens old and new until all is over; count live, refused and stale answers."""
-    chance, live, refused, stale = random.Random(seed + number), 0, 0, 0
+def validate(number: int, path: Path, board: Board, seed: int, trust: dict[str, Any]) -> Seen:
     with Verifier.open(path, **trust) as verifier:
-        while not board.over:
-            place = board.some(chance, AHEAD * ENDERS * 3)
-            before = board.state(place)
-            if before == Board.UNKNOWN:
-                time.sleep(0.0005)
-                continue
-            try:
-                verifier.validate(board.token(place))
-            except AccessDenied:
-                refused += before == Board.DEAD
-            else:
-                live += before == Board.LIVE
-                stale += before == Board.DEAD
-    return live, refused, stale
+        return watch(verifier, board, random.Random(seed + number), spread=AHEAD * ENDERS * 3)
 
 
 def end(number: int, path: Path, board: Board, places: int) -> int:
@@ -76,9 +62,9 @@ def paused(path: Path, pauses: int, *, longest: float, seed: int, **trust: Any) 
         asleep = sum(pause(chance.choice([*watchers, *enders]), chance, longest) for _ in range(pauses))
         board.finish()
         ended = sum(each.result() for each in enders)
-        live, refused, stale = (sum(each) for each in zip(*(one.result() for one in watchers), strict=True))
-    told = {"processes": VALIDATORS + ENDERS, "pauses": pauses, "seconds_stopped": f"{asleep:.1f}"}
-    return {**told, "revoked": ended, "accepted_live": live, "refused_dead": refused, "accepted_dead": stale}
+        seen = told(each.result() for each in watchers)
+    ran = {"processes": VALIDATORS + ENDERS, "pauses": pauses, "seconds_stopped": f"{asleep:.1f}"}
+    return {**ran, "revoked": ended, **seen}
 
 
 def pause(worker: Worker, chance: random.Random, longest: float) -> float:
