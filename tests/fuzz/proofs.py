@@ -162,6 +162,7 @@ def _certificate() -> x509.Certificate:
 def _seeds() -> list[bytes]:
     key = keys()[b"1"]
     jwk = {**_public(key), "use": "sig", "key_ops": ["verify"], "kid": key.kid, "alg": key.algorithm}
+    rsa = {"kty": "RSA", "e": "AQAB", "n": b64encode(bytes([255]) * 256).decode()}
     return [
         b"text:" + _genuine()[b"1"].encode(),
         b"changed:0\x00\x00a",
@@ -171,6 +172,8 @@ def _seeds() -> list[bytes]:
         b"claims:" + compact(_claims(ath="A" * 43)),
         b"claims:" + compact(_claims(jti="", nonce="x", htu="HTTPS://API.example.com:443/%2e")),
         b"header:" + _header(key),
+        b"header:" + _header(keys()[b"0"]),
+        b"header:" + compact({"typ": "dpop+jwt", "alg": "RS256", "jwk": rsa}),
         b"header:" + compact({"typ": "application/dpop+jwt", "alg": key.algorithm, "jwk": jwk}),
         b"header:" + compact({"typ": "dpop+jwt", "alg": "none", "jwk": {"kty": "oct", "k": "AA"}}),
         b"request:POST\nhttps://api.example.com:443/a/%7euser\xff#x",
