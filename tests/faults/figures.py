@@ -1,8 +1,8 @@
 """Figures of the experiments: kept as they are told, and written into the page of guarantees.
 
-`make torture` has each experiment that passes put its figures into docs/experiments.json, in the place of
-those it had there; one that fails loses them. Run as a program, this writes the table between two marks of
-the page.
+`make torture` and `make fuzz` have each experiment that passes put its figures into docs/experiments.json, in
+the place of those it had there; one that fails loses them. Run as a program, this writes the table between
+two marks of the page.
 """
 
 from __future__ import annotations

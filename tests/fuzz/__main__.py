@@ -18,7 +18,7 @@ import atheris
 
 _LONGEST = 4_096
 _LONGEST_KEPT = 512
-_LAST = re.compile(rb"^(?:stat::number_of_executed_units: +|Done )(\d+)", re.MULTILINE)
+_LAST = re.compile(rb"^(?:stat::number_of_executed_units: +|Done |#)(\d+)", re.MULTILINE)
 
 
 def main() -> int:
@@ -64,8 +64,8 @@ def _run(name: str, folder: Path, seconds: int) -> bool:
     timed = (f"-max_total_time={seconds}", "-print_final_stats=1")
     said, status = _inside(name, folder, *options, *timed, str(found))
     (folder / "log.txt").write_bytes(said)
-    executions = [int(each) for each in _LAST.findall(said)]
-    ran = f"{name}: {max(executions, default=0):,} executions in {seconds} s"
+    executions = max((int(each) for each in _LAST.findall(said)), default=0)
+    ran = f"{name}: {executions:,} executions in {seconds} s"
     if status != 0:
         print(f"{ran}, CRASHED, see {folder}; the corpus stays as it was", flush=True)
         _note(name, {})
@@ -73,7 +73,7 @@ def _run(name: str, folder: Path, seconds: int) -> bool:
     _inside(name, folder, "-set_cover_merge=1", *options, str(kept), str(found))
     count = keep(name, [data for data in _read(kept) if len(data) <= _LONGEST_KEPT])
     print(f"{ran}, no crash, {count} inputs kept", flush=True)
-    _note(name, {"seconds": seconds, "executions": max(executions), "crashes": 0, "inputs kept": count})
+    _note(name, {"seconds": seconds, "executions": executions, "crashes": 0, "inputs kept": count})
     return True
 
 
