@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import psycopg
 import pytest
 
-from clawguard.errors import PolicyDenied
+from clawguard import OutcomeUnknown, PolicyDenied, SessionManager, StoreUnavailable
 from clawguard.store.catalog import Catalog
+from clawguard.store.postgres import PostgresStore
 from clawguard.store.postgres.connections import Connection, is_idle, read_url
 from clawguard.store.postgres.pipeline import Step, failure_of
+from tests.openers import open_manager
+from tests.schemas import schema
 from tests.servers import postgres_url
 
 INSERT = "INSERT INTO pairs (number, text) VALUES (%s, %s)"
@@ -30,13 +33,24 @@ def connection() -> Iterator[Connection]:
         yield made
 
 
+@pytest.fixture
+def manager() -> Iterator[SessionManager]:
+    with schema() as url, open_manager(url) as made:
+        yield made
+
+
+def store_of(manager: SessionManager) -> PostgresStore:
+    store = manager._parts.store
+    assert isinstance(store, PostgresStore)
+    return store
+
+
 def pairs(connection: Connection) -> list[Any]:
     return connection.execute("SELECT number, text FROM pairs ORDER BY number").fetchall()
 
 
 def roll_back(connection: Connection) -> None:
     connection.execute("ROLLBACK", prepare=False)
-    connection.forget()
 
 
 def prepared(connection: Connection) -> int:
@@ -91,6 +105,64 @@ def test_what_a_rollback_has_the_server_forget_is_prepared_anew(connection: Conn
     assert pairs(connection) == [(9, "new")]
 
 
+def test_what_is_prepared_does_not_grow_with_what_is_rolled_back(connection: Connection) -> None:
+    for number in range(20):
+        connection.execute("BEGIN")
+        connection.send([Step(INSERT, [number, "new"])])
+        roll_back(connection)
+    assert prepared(connection) == 1
+
+
+def test_what_is_prepared_before_a_step_that_fails_is_kept(connection: Connection) -> None:
+    connection.execute("INSERT INTO pairs VALUES (7, 'there')")
+    for _ in range(20):
+        connection.execute("BEGIN")
+        told = connection.send([Step(INSERT, [7, "twice"]), Step(f"{INSERT} -- behind", [8, "new"]), COMMIT])
+        assert len(told) == 1
+        roll_back(connection)
+    assert prepared(connection) == 1
+
+
+def test_what_a_drop_has_the_server_forget_is_prepared_anew(connection: Connection) -> None:
+    connection.execute("CREATE TEMPORARY TABLE others (number BIGINT)")
+    for _ in range(4):
+        connection.execute("SELECT number FROM pairs WHERE number = %s", [1])  # psycopg prepares this one
+    connection.execute("BEGIN")
+    connection.send([Step(INSERT, [1, "before"])])
+    connection.execute("DROP TABLE others")
+    told = connection.send([Step(INSERT, [2, "behind"]), COMMIT])
+    assert told[-1].command_status == b"COMMIT"
+
+
+@pytest.mark.parametrize("away", ["DEALLOCATE ALL", "DISCARD ALL"])
+def test_what_somebody_else_has_the_server_forget_fails_once(connection: Connection, away: str) -> None:
+    step = Step("SELECT %s", [1])
+    connection.send([step])
+    connection.pgconn.exec_(away.encode())
+    [told] = connection.send([step, COMMIT])
+    assert isinstance(failure_of(told, step), psycopg.errors.InvalidSqlStatementName)
+    [told] = connection.send([step])
+    assert (failure_of(told, step), told.get_value(0, 0)) == (None, b"1")
+
+
+def test_an_interrupted_pipeline_is_neither_gone_on_with_nor_taken_for_idle(connection: Connection) -> None:
+    assert is_idle(connection)
+    connection.pgconn.enter_pipeline_mode()
+    assert not is_idle(connection)
+    with pytest.raises(psycopg.InterfaceError):
+        connection.send([COMMIT])
+
+
+def test_what_fails_at_the_very_end_is_the_last_steps_failure(connection: Connection) -> None:
+    connection.execute("CREATE TEMPORARY TABLE late (number BIGINT UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    add = Step("INSERT INTO late VALUES (1), (1)")
+    [told] = connection.send([add])
+    assert isinstance(failure_of(told, add), psycopg.errors.UniqueViolation)
+    assert is_idle(connection)
+    [told] = connection.send([Step("INSERT INTO late VALUES (2)")])
+    assert told.command_status == b"INSERT 0 1"
+
+
 def test_a_value_that_will_not_do_leaves_the_connection_in_its_transaction(connection: Connection) -> None:
     connection.execute("BEGIN")
     with pytest.raises(psycopg.DataError):
@@ -134,3 +206,45 @@ def test_beyond_so_many_statements_none_is_prepared_any_more(
         told = connection.send([Step(f"{INSERT} -- {number}", [number, "new"]), COMMIT])
         assert told[-1].command_status == b"COMMIT"
     assert prepared(connection) == 2
+
+
+# a write's last statements
+
+
+def test_a_refusal_told_with_the_commit_keeps_the_connection(manager: SessionManager) -> None:
+    manager.agents.disable("bad")
+    writer = store_of(manager)._writer
+    with pytest.raises(PolicyDenied, match="the agent bad is disabled"):
+        manager.create("bad", scopes="x")
+    assert store_of(manager)._writer is writer
+    assert manager.create("good", scopes="x")
+
+
+def test_a_value_that_will_not_do_is_known_to_have_changed_nothing(manager: SessionManager) -> None:
+    refusal, values = PolicyDenied("a session", "no"), {"workspace_id": "a\0b", "request_id": "x"}
+    with pytest.raises(StoreUnavailable) as caught, store_of(manager).transaction(durable=True) as tx:
+        tx.run_or_fail(refusal, "session.by_request", **values)
+    assert not isinstance(caught.value, OutcomeUnknown)
+
+
+def test_a_write_goes_on_with_nothing_that_was_interrupted_in_a_pipeline(
+    manager: SessionManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object, gen: Iterator[Any], *__: object) -> None:
+        next(gen)
+        raise InterruptedError
+
+    store = store_of(manager)
+
+    def write() -> None:
+        with store.transaction(durable=True) as tx:
+            tx.run_or_fail(PolicyDenied("a change", "no"), "meta.bump")
+            with monkeypatch.context() as patched, suppress(InterruptedError):
+                patched.setattr(Connection, "wait", interrupted)
+                tx.run("meta.get")
+
+    with pytest.raises(StoreUnavailable) as caught:
+        write()
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert manager.create("good", scopes="x")  # it waits for what the server still has of the write
+    assert store.read("meta.get")[0][3] == 1

@@ -110,10 +110,11 @@ class Connection(psycopg.Connection[Row]):
         with self.lock:
             return self.wait(pipeline.sent(steps))
 
-    def forget(self) -> None:
-        """Prepare anew what is sent: after a rollback psycopg has the server forget what is prepared."""
-        if self._sending is not None:
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        """Prepare anew what is sent where psycopg has the server forget all: behind a DROP or a ROLLBACK."""
+        if name is None and self._sending is not None:
             self._sending.forget()
+        return super()._deallocate(name)
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer, for so many seconds at most."""
@@ -261,7 +262,8 @@ def fetch(connection: Connection, statement: Statement, params: dict[str, Any]) 
 
 def is_idle(connection: Connection) -> bool:
     """Tell whether a connection is whole and in the middle of nothing."""
-    return connection.pgconn.transaction_status == TransactionStatus.IDLE
+    pgconn = connection.pgconn
+    return pgconn.transaction_status == TransactionStatus.IDLE and not pgconn.pipeline_status
 
 
 def is_of_schema(error: psycopg.Error) -> bool:

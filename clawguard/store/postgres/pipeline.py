@@ -13,7 +13,7 @@ import psycopg
 from psycopg.abc import AdaptContext, Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.generators import fetch_many, send
-from psycopg.pq import ExecStatus
+from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from clawguard.errors import ClawguardError
@@ -23,6 +23,9 @@ __all__ = ["Pipeline", "Step", "failure_of"]
 _MARK = re.compile("%[s%]")
 _MOST = 200  # statements that stay prepared, each once for all types that its values had
 _NO_ROW = "22012"
+_NO_STATEMENT = b"26000"
+
+_Key = tuple[bytes, tuple[int, ...]]  # a statement and the types of its values
 
 
 class Step(NamedTuple):
@@ -42,46 +45,67 @@ class _Bound(NamedTuple):
     formats: Sequence[int] | None = None
 
 
-class Pipeline:
-    """Send steps over one connection.
+class _Asked(NamedTuple):
+    """Hold which step an answer is of, and where it is only prepared what the server calls it then."""
 
-    psycopg has the server forget what is prepared after a rollback: then `forget` has to be called.
-    """
+    number: int
+    prepared: tuple[_Key, bytes] | None = None
+
+
+class Pipeline:
+    """Send steps over one connection."""
 
     def __init__(self, pgconn: PGconn, context: AdaptContext) -> None:
         self._pgconn = pgconn
         self._transformer = Transformer(context)
-        self._names: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        self._names: dict[_Key, bytes] = {}  # only what the server said it has
         self._numbers = count()
 
     def forget(self) -> None:
-        """Prepare everything anew."""
+        """Prepare everything anew: the server has it no more."""
         self._names.clear()
 
     def sent(self, steps: Sequence[Step]) -> PQGen[list[PGresult]]:
         """Send steps and return what came of each, up to one that failed; none behind that one is done."""
         bound = list(map(self._bind, steps))  # a value that will not do leaves the connection as it is
-        pgconn, told, failed = self._pgconn, dict[int, PGresult](), False
+        pgconn, told = self._pgconn, dict[int, PGresult]()
+        if pgconn.pipeline_status:  # its answers would be taken for these steps'
+            raise psycopg.InterfaceError("the connection is in the middle of a pipeline")
         pgconn.enter_pipeline_mode()
         try:
-            asked = [number for number, each in enumerate(bound) for _ in range(self._queue(each))]
+            asked = self._queue(bound)
             pgconn.pipeline_sync()
             yield from send(pgconn)
-            for number in asked:
-                result = yield from self._next()
-                if not failed:
-                    told[number] = result
-                    failed = result.status == ExecStatus.FATAL_ERROR
-            yield from self._next()  # of the sync
+            yield from self._hear(asked, told)
         except psycopg.OperationalError:
-            if not failed and len(told) < len(steps):
+            if not self._is_failed(told) and len(told) < len(steps):
                 raise  # else the server said what became of them before it went away
         finally:
-            if failed or len(told) < len(steps):
-                self.forget()
             with suppress(psycopg.Error):  # then it is in the middle of something, and nobody goes on with it
                 pgconn.exit_pipeline_mode()
+        if any(each.error_field(DiagnosticField.SQLSTATE) == _NO_STATEMENT for each in told.values()):
+            self.forget()
         return list(told.values())
+
+    def _hear(self, asked: list[_Asked], told: dict[int, PGresult]) -> PQGen[None]:
+        """Gather what came of each step; a failure at the very end is the last one's."""
+        for number, prepared in asked:
+            result = yield from self._next()
+            if self._is_failed(told):
+                continue
+            if prepared is None or result.status == ExecStatus.FATAL_ERROR:
+                told[number] = result
+            else:
+                key, name = prepared
+                self._names[key] = name
+        late = []
+        while (result := (yield from self._next())).status != ExecStatus.PIPELINE_SYNC:
+            late.append(result)  # who says this and goes away has done all steps before
+        if late and not self._is_failed(told):
+            told[len(told) - 1] = late[0]
+
+    def _is_failed(self, told: dict[int, PGresult]) -> bool:
+        return bool(told) and told[len(told) - 1].status == ExecStatus.FATAL_ERROR
 
     def _next(self) -> PQGen[PGresult]:
         found = yield from fetch_many(self._pgconn)
@@ -97,20 +121,22 @@ class Pipeline:
         values = transformer.dump_sequence(step.values, [PyFormat.AUTO] * len(step.values))
         return _Bound(text, values, transformer.types or (), transformer.formats)
 
-    def _queue(self, bound: _Bound) -> int:
-        """Put a statement into the pipeline and return how many answers it will have."""
-        text, values, types, formats = bound
-        name = self._names.get((text, types))
-        if name is not None:
-            self._pgconn.send_query_prepared(name, values, formats)
-            return 1
-        if not values or len(self._names) >= _MOST:
-            self._pgconn.send_query_params(text, values, types, formats)
-            return 1
-        name = self._names[text, types] = b"clawguard_%d" % next(self._numbers)
-        self._pgconn.send_prepare(name, text, types)
-        self._pgconn.send_query_prepared(name, values, formats)
-        return 2
+    def _queue(self, bound: Sequence[_Bound]) -> list[_Asked]:
+        """Put statements into the pipeline and return which answers there will be."""
+        asked, names = list[_Asked](), dict[_Key, bytes]()
+        for number, (text, values, types, formats) in enumerate(bound):
+            key = text, types
+            name = self._names.get(key) or names.get(key)
+            if name is None and values and len(self._names) + len(names) < _MOST:
+                name = names[key] = b"clawguard_%d" % next(self._numbers)
+                self._pgconn.send_prepare(name, text, types)
+                asked.append(_Asked(number, (key, name)))
+            if name is None:
+                self._pgconn.send_query_params(text, values, types, formats)
+            else:
+                self._pgconn.send_query_prepared(name, values, formats)
+            asked.append(_Asked(number))
+        return asked
 
 
 def failure_of(result: PGresult, step: Step) -> psycopg.Error | ClawguardError | None:

@@ -200,10 +200,11 @@ class PostgresTransaction:
         steps = [*self._held, commit, *([hint] if self._hints else [])]
         try:
             told = self._mine().send(steps)
-        except psycopg.Error as error:
-            raise translate(error, committing=True) from None
+        except psycopg.Error as error:  # any but an OperationalError is of before anything was sent
+            raise translate(error, committing=isinstance(error, psycopg.OperationalError)) from None
         at, last = len(self._held), len(told) - 1
         if last < at:
+            self._roll_back()
             self._check(told, steps)
         failure = failure_of(told[-1], steps[last])
         if isinstance(failure, psycopg.Error) and last == at:
@@ -225,6 +226,5 @@ class PostgresTransaction:
         try:
             if not is_idle(self._mine()):
                 self._mine().execute("ROLLBACK", prepare=False)
-                self._mine().forget()
         except (psycopg.Error, ClawguardError):
             return
