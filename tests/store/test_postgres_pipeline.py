@@ -14,10 +14,10 @@ from clawguard import OutcomeUnknown, PolicyDenied, SessionManager, StoreUnavail
 from clawguard.store.catalog import Catalog
 from clawguard.store.postgres import PostgresStore
 from clawguard.store.postgres.connections import Connection, is_idle, read_url
-from clawguard.store.postgres.pipeline import Step, failure_of
+from clawguard.store.postgres.pipeline import Pipeline, Step, failure_of
 from tests.openers import open_manager
 from tests.schemas import schema
-from tests.servers import postgres_url
+from tests.servers import PATIENCE, postgres_url
 
 INSERT = "INSERT INTO pairs (number, text) VALUES (%s, %s)"
 GIVE = Catalog("postgres")["step.or_fail"].sql.replace(
@@ -206,6 +206,39 @@ def test_beyond_so_many_statements_none_is_prepared_any_more(
         told = connection.send([Step(f"{INSERT} -- {number}", [number, "new"]), COMMIT])
         assert told[-1].command_status == b"COMMIT"
     assert prepared(connection) == 2
+
+
+LARGE = Step(INSERT, [2, "x" * (32 << 20)])
+
+
+@pytest.mark.parametrize("before", [[], [Step(INSERT, [1, "small"])]])
+def test_who_stands_still_in_the_middle_of_a_large_value_is_given_up(
+    connection: Connection, before: list[Step]
+) -> None:
+    connection.execute("SET idle_in_transaction_session_timeout = '500ms'")
+    connection.execute("BEGIN")
+    sending = Pipeline(connection.pgconn, connection).sent([*before, LARGE, COMMIT])
+    next(sending)
+    with psycopg.connect(postgres_url(), autocommit=True) as server:
+        alive, until = "SELECT 1 FROM pg_stat_activity WHERE pid = %s", time.monotonic() + PATIENCE
+        while server.execute(alive, [connection.info.backend_pid]).fetchone():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_no_step_is_done_behind_a_large_one_that_fails(connection: Connection, at: int) -> None:
+    connection.execute("INSERT INTO pairs VALUES (7, 'there')")
+    steps = [Step(INSERT, [number, "x" * 10_000]) for number in range(3)]
+    steps[at] = Step(INSERT, [7, "y" * 10_000])
+    for _ in range(2):
+        connection.execute("BEGIN")
+        told = connection.send([*steps, COMMIT])
+        failure = failure_of(told[-1], steps[at])
+        assert (len(told), isinstance(failure, psycopg.errors.UniqueViolation)) == (at + 1, True)
+        roll_back(connection)
+        assert is_idle(connection)
+    assert pairs(connection) == [(7, "there")]
 
 
 # a write's last statements

@@ -22,6 +22,7 @@ __all__ = ["Pipeline", "Step", "failure_of"]
 
 _MARK = re.compile("%[s%]")
 _MOST = 200  # statements that stay prepared, each once for all types that its values had
+_LARGE = 8_192  # bytes; what is less is sent at one go
 _NO_ROW = "22012"
 _NO_STATEMENT = b"26000"
 
@@ -46,9 +47,9 @@ class _Bound(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """Hold which step an answer is of, and where it is only prepared what the server calls it then."""
+    """Hold which step an answer is of, None for a sync, and the name of a statement that is only prepared."""
 
-    number: int
+    number: int | None
     prepared: tuple[_Key, bytes] | None = None
 
 
@@ -66,7 +67,10 @@ class Pipeline:
         self._names.clear()
 
     def sent(self, steps: Sequence[Step]) -> PQGen[list[PGresult]]:
-        """Send steps and return what came of each, up to one that failed; none behind that one is done."""
+        """Send steps and return what came of each, up to one that failed.
+
+        None behind that one is done; where values are large that takes a transaction.
+        """
         bound = list(map(self._bind, steps))  # a value that will not do leaves the connection as it is
         pgconn, told = self._pgconn, dict[int, PGresult]()
         if pgconn.pipeline_status:  # its answers would be taken for these steps'
@@ -74,7 +78,6 @@ class Pipeline:
         pgconn.enter_pipeline_mode()
         try:
             asked = self._queue(bound)
-            pgconn.pipeline_sync()
             yield from send(pgconn)
             yield from self._hear(asked, told)
         except psycopg.OperationalError:
@@ -88,8 +91,11 @@ class Pipeline:
         return list(told.values())
 
     def _hear(self, asked: list[_Asked], told: dict[int, PGresult]) -> PQGen[None]:
-        """Gather what came of each step; a failure at the very end is the last one's."""
+        """Gather what came of each step."""
         for number, prepared in asked:
+            if number is None:
+                yield from self._hear_sync(told)
+                continue
             result = yield from self._next()
             if self._is_failed(told):
                 continue
@@ -98,10 +104,13 @@ class Pipeline:
             else:
                 key, name = prepared
                 self._names[key] = name
+
+    def _hear_sync(self, told: dict[int, PGresult]) -> PQGen[None]:
+        """Go on behind a sync; what fails there is the failure of the step before."""
         late = []
         while (result := (yield from self._next())).status != ExecStatus.PIPELINE_SYNC:
             late.append(result)  # who says this and goes away has done all steps before
-        if late and not self._is_failed(told):
+        if late and told and not self._is_failed(told):
             told[len(told) - 1] = late[0]
 
     def _is_failed(self, told: dict[int, PGresult]) -> bool:
@@ -131,12 +140,23 @@ class Pipeline:
                 name = names[key] = b"clawguard_%d" % next(self._numbers)
                 self._pgconn.send_prepare(name, text, types)
                 asked.append(_Asked(number, (key, name)))
+            if asked and _is_large(values):
+                asked.append(self._sync())
             if name is None:
                 self._pgconn.send_query_params(text, values, types, formats)
             else:
                 self._pgconn.send_query_prepared(name, values, formats)
             asked.append(_Asked(number))
-        return asked
+        return [*asked, self._sync()]
+
+    def _sync(self) -> _Asked:
+        """Have the server say how far it is; it gives up whoever stands still behind that, and only there."""
+        self._pgconn.pipeline_sync()
+        return _Asked(None)
+
+
+def _is_large(values: Sequence[Buffer | None]) -> bool:
+    return sum(len(each) for each in values if each is not None) > _LARGE
 
 
 def failure_of(result: PGresult, step: Step) -> psycopg.Error | ClawguardError | None:
