@@ -26,6 +26,7 @@ from clawguard.errors import (
     SessionEnded,
     SessionNotFound,
     StoreBusy,
+    StoreMoved,
     StoreUnavailable,
     StoreUpgraded,
     TokenSuperseded,
@@ -36,7 +37,8 @@ __all__ = ["error_of"]
 
 _LONGEST = 2_048
 _NEEDED = re.compile(r'scope="([a-z0-9._:* -]{1,4096})"')
-_AT_THE_START = re.compile(r"no session (?P<id>\S+)|the live session \S+ holds the key '(?P<key>.*)'")
+_NO_SESSION = re.compile(r"no session (?P<id>\S+)")
+_KEY_HELD = re.compile(r"the live session \S+ holds the key (?P<quote>['\"])(?P<key>.*)(?P=quote)")
 _LIMIT = re.compile(r"(?P<agent>.+) has (?P<limit>[0-9]{1,9}) live sessions, as many as it may")
 
 
@@ -105,8 +107,8 @@ def _malformed(said: _Said) -> ClawguardError:
     if not said.problem.errors:
         return InvalidArgument("request", said.message, hint=said.hint)
     first = said.problem.errors[0]
-    parts = [each for each in _plain(first.at).split(".") if not each.isdigit()]
-    return InvalidArgument(parts[-1] or "request", _plain(first.message))
+    names = [each for each in _plain(first.at).split(".") if each and not each.isdigit()]
+    return InvalidArgument(names[-1] if names else "request", _plain(first.message))
 
 
 def _lacking(said: _Said) -> ClawguardError:
@@ -128,8 +130,8 @@ def _ended(said: _Said) -> ClawguardError:
 
 
 def _unknown(said: _Said) -> ClawguardError:
-    found = _AT_THE_START.match(said.message)
-    return SessionNotFound((found and found["id"]) or "of this id")
+    found = _NO_SESSION.match(said.message)
+    return SessionNotFound(found["id"] if found else "of this id")
 
 
 def _unreadable(said: _Said) -> ClawguardError:
@@ -138,8 +140,9 @@ def _unreadable(said: _Said) -> ClawguardError:
 
 
 def _taken(said: _Said) -> ClawguardError:
-    found = _AT_THE_START.match(said.message)
-    return KeyInUse((found and found["key"]) or "", _plain(said.problem.session_id))
+    found = _KEY_HELD.match(said.message)
+    key = re.sub(r"\\(.)", r"\1", found["key"]) if found else ""  # as `repr` wrote it
+    return KeyInUse(key, _plain(said.problem.session_id))
 
 
 def _limited(said: _Said) -> ClawguardError:
@@ -176,6 +179,7 @@ _MADE: dict[str, Callable[[_Said], ClawguardError]] = {
             OutcomeUnknown,
             SearchUnavailable,
             StoreBusy,
+            StoreMoved,
             StoreUnavailable,
             StoreUpgraded,
         )

@@ -41,7 +41,7 @@ _OWN = {
     "guard": ("tests/guard/",),
     "clawguard": ("tests/test_scopes",),
     "events": ("tests/events/",),
-    "sessions": ("tests/sessions/", "tests/contract/"),
+    "sessions": ("tests/sessions/", "tests/contract/", "tests/history/", "tests/server/test_remote"),
 }
 _COLLECTED = 0.03  # what a test costs beside its call, a store that is opened first of all
 
