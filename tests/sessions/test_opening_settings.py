@@ -1,4 +1,4 @@
-"""What is asked for at opening is what is opened: each setting under its own name, the others as documented."""
+"""What is asked for at opening is what is opened: each setting by its name, the others as documented."""
 
 from __future__ import annotations
 
