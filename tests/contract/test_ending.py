@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clawguard import InvalidArgument, IssuedSession, SessionManager, StoreUnavailable
+from clawguard import Event, InvalidArgument, IssuedSession, SessionEnded, SessionManager, StoreUnavailable
 from tests.clocks import FakeClock
 from tests.refusing import refused
 
@@ -117,6 +117,48 @@ def test_prune_expired_records_each_natural_end_once(manager: SessionManager, cl
     ended = manager.events.read(types="session.expired", limit=1_000)
     ended += manager.events.read(types="session.expired", limit=1_000, after=ended[-1].seq)
     assert sorted(each.session_id or "" for each in ended) == sorted(each.id for each in made)
+
+
+def test_no_batch_leaves_anything_live_below_what_it_ended(manager: SessionManager, clock: FakeClock) -> None:
+    """The children are due with their parent; each is told of with it, whichever the batch took."""
+    tops = [manager.create("top", scopes="x", ttl=10) for _ in range(3)]
+    below = [manager.delegate(top, "below", scopes="x") for top in tops for _ in range(2)]
+    clock.advance(10)
+    told: list[str] = []
+
+    def look(event: Event) -> None:
+        told.append(event.session_id or "")
+        for child in below:
+            if manager.get_session(child.parent_id or "").cause is not None:
+                assert manager.get_session(child.id).cause is not None
+
+    manager.on("session.expired", look)
+    assert manager._endings.sweep(batch=1) == 9
+    assert sorted(told) == sorted(each.id for each in (*tops, *below))
+
+
+def test_each_batch_says_behind_whom_the_next_one_begins(manager: SessionManager) -> None:
+    made = sorted(manager.create("a", scopes="x").id for _ in range(5))
+    picked = {"workspace_id": "default"}
+    given: dict[str, Any] = {"cause": "revoked", "reason": None, "actor": "host", "cause_id": "one"}
+    after: str | None = ""
+    for last in (made[1], made[3], None):
+        with manager._parts.change(durable=True) as change:
+            count, after = manager._endings.end_matching(change, picked, after=after or "", limit=2, **given)
+        assert (count, after) == (1 if last is None else 2, last)
+
+
+@pytest.mark.parametrize("limits", [{"idle_timeout": 60}, {"ttl": 60}])
+def test_a_late_change_is_told_which_end_came_first(
+    manager: SessionManager, clock: FakeClock, limits: dict[str, Any]
+) -> None:
+    made = manager.create("a", scopes="x", **limits)
+    clock.advance(61)
+    for _ in range(2):
+        with pytest.raises(SessionEnded) as refusal:
+            manager.refresh(made)
+        assert refusal.value.cause == ("ttl" if "ttl" in limits else "idle")
+        assert refusal.value.reason is None
 
 
 # the whole

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clawguard import SessionManager, Verifier
+from clawguard import ConfigError, InvalidArgument, SessionManager, Verifier
 from clawguard.errors import ClawguardError
+from tests.clocks import FakeClock
+from tests.openers import open_manager
 
 WRONG: Any = 7
 
@@ -77,3 +80,84 @@ def test_a_refusal_says_what_is_wrong_and_how_to_mend_it(asked: Callable[[], obj
     with pytest.raises((ClawguardError, TypeError, ValueError)) as refused:
         asked()
     assert f"{type(refused.value).__name__}: {refused.value}" == told
+
+
+# what a database is founded with, and held to
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "clawguard.db"
+
+
+def test_a_database_is_founded_with_the_names_it_is_given(path: Path) -> None:
+    with open_manager(path, issuer="https://auth.example.com", audience="mail") as manager:
+        assert (manager.issuer, manager.audience) == ("https://auth.example.com", "mail")
+        made = manager.create("a", scopes="x")
+    with open_manager(path, audiences=["docs"]) as again:
+        assert (again.issuer, again.audience) == ("https://auth.example.com", "mail")
+        assert again.validate(made.token).audience == "mail"
+        assert again.create("a", scopes="x", audience="docs").audience == "docs"
+    with Verifier.open(path, audience="docs", clock=FakeClock()) as verifier:
+        assert (verifier.issuer, verifier.audience) == ("https://auth.example.com", "docs")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"issuer": "urn:other"},
+            "the database belongs to another issuer; leave issuer= out, or name another path",
+        ),
+        (
+            {"audience": "docs"},
+            (
+                "the database was founded for another audience; "
+                "leave audience= out, and name further ones in audiences="
+            ),
+        ),
+    ],
+)
+def test_a_database_is_not_opened_under_another_name(path: Path, settings: dict[str, str], told: str) -> None:
+    open_manager(path, audience="mail").close()
+    with pytest.raises(ConfigError) as refused:
+        open_manager(path, **settings)
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("argument", ["issuer", "audience"])
+def test_a_name_that_will_not_do_founds_nothing(path: Path, argument: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        SessionManager.open(path, **{argument: "a\nb"})  # type: ignore[arg-type]
+    assert refused.value.argument == argument
+    with pytest.raises(ConfigError) as unfounded:
+        Verifier.open(path)
+    assert str(unfounded.value) == (
+        "the database has not been founded; open it once with SessionManager.open()"
+    )
+
+
+def test_the_policy_in_force_holds_from_the_first_call_of_whoever_opens_next(path: Path) -> None:
+    policy = {"roles": {"clerk": {"scopes": "docs:*"}}}
+    with open_manager(path, policy=policy) as first:
+        made, in_force = first.create("a", scopes="docs:read", role="clerk"), first.policy
+    with open_manager(path) as manager:
+        assert manager.policy == in_force
+        with pytest.raises(InvalidArgument, match="role"):
+            manager.create("a", scopes="docs:read", role="boss")
+    with Verifier.open(path, clock=FakeClock()) as verifier:
+        assert verifier.validate(made.token).role == "clerk"
+        assert verifier._parts.guard.policy == in_force
+
+
+def test_a_fault_in_a_policy_shows_before_anything_is_made(path: Path) -> None:
+    with pytest.raises(ConfigError):
+        open_manager(path, policy={"rules": "none"})
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["encrypt_history", "create"])
+def test_a_flag_that_is_none_is_named(path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        SessionManager.open(path, **{name: "yes"})  # type: ignore[arg-type]
+    assert refused.value.argument == name

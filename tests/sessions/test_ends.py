@@ -1,0 +1,83 @@
+"""Between which two databases a copy may go on: only from one that is in use to one that is its own part."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from clawguard.errors import ClawguardError
+from clawguard.sessions.ends import check_pair, checked_url
+from clawguard.store.shut import MoveState
+
+HERE, THERE = "urn:clawguard:here", "urn:clawguard:there"
+PLACE, ELSEWHERE = "/data/new.db", "/data/other.db"
+IN_USE = "ConfigError: the new database is in use already; give an empty one, such as a new schema"
+ANOTHER = (
+    "ConfigError: the new database is a part of another copy; give an empty one, or go on with that copy"
+)
+MOVED = f"StoreMoved: the database was moved; open {PLACE}"
+MOVED_ELSEWHERE = f"StoreMoved: the database was moved; open {ELSEWHERE}"
+NOT_WHOLE = (
+    f"ConfigError: the copy of {PLACE} into this database is not whole; "
+    "repeat it: clawguard db copy OLD NEW; or begin anew with an empty database"
+)
+
+WATCHED = MoveState("watched", "c1", "", PLACE, "")
+LEFT = MoveState("moved", "c1", "n1", PLACE, "")
+LEFT_FOR_ELSEWHERE = MoveState("moved", "c1", "n1", ELSEWHERE, "")
+RECEIVING = MoveState("receiving", "c1", "n1", PLACE, "")
+RECEIVING_ANOTHER = MoveState("receiving", "c2", "n2", PLACE, "")
+
+
+def told(state: MoveState | None, partial: MoveState | None, founded: str) -> str:
+    """Return what is said of a pair, or nothing where a copy may go on between the two."""
+    try:
+        check_pair(state, partial, issuer=HERE, founded=founded, place=PLACE)
+    except ClawguardError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+# By what is known in the old one: what may stand in the new one, and what is said of it.
+SAID: list[tuple[MoveState | None, MoveState | None, str, str]] = [
+    (None, None, "", ""),
+    (None, None, HERE, IN_USE),
+    (None, None, THERE, IN_USE),
+    (None, RECEIVING, "", ANOTHER),
+    (None, WATCHED, HERE, IN_USE),
+    (None, LEFT, HERE, MOVED),
+    (WATCHED, None, "", ""),
+    (WATCHED, None, HERE, IN_USE),
+    (WATCHED, RECEIVING, "", ""),
+    (WATCHED, RECEIVING_ANOTHER, "", ANOTHER),
+    (WATCHED, LEFT, HERE, MOVED),
+    (LEFT, RECEIVING, "", ""),
+    (LEFT, RECEIVING_ANOTHER, "", MOVED),
+    (LEFT, None, HERE, ""),
+    (LEFT, None, THERE, MOVED),
+    (LEFT, None, "", MOVED),
+    (LEFT_FOR_ELSEWHERE, None, HERE, MOVED_ELSEWHERE),
+    (LEFT_FOR_ELSEWHERE, RECEIVING, "", ""),
+    (LEFT_FOR_ELSEWHERE, RECEIVING_ANOTHER, "", MOVED_ELSEWHERE),
+]
+
+
+@pytest.mark.parametrize(("state", "partial", "founded", "said"), SAID)
+def test_a_copy_goes_on_with_its_own_part_and_with_nothing_else(
+    state: MoveState | None, partial: MoveState | None, founded: str, said: str
+) -> None:
+    assert told(state, partial, founded) == said
+
+
+def test_what_is_a_part_itself_is_copied_nowhere() -> None:
+    parts = (None, WATCHED, LEFT, RECEIVING, RECEIVING_ANOTHER)
+    for partial, founded in product(parts, ("", HERE, THERE)):
+        assert told(RECEIVING, partial, founded) == NOT_WHOLE
+
+
+@pytest.mark.parametrize("url", ["", ":memory:", 7, None])
+def test_only_what_outlives_this_process_is_copied(url: object) -> None:
+    with pytest.raises(ClawguardError) as refused:
+        checked_url(url, argument="source")  # type: ignore[arg-type]
+    assert str(refused.value) == "source: must be a file or a server that outlives this process"
