@@ -118,7 +118,7 @@ def test_a_database_is_founded_with_the_names_it_is_given(path: Path) -> None:
         ),
     ],
 )
-def test_a_database_is_not_opened_under_another_name(path: Path, settings: dict[str, str], told: str) -> None:
+def test_a_database_is_not_opened_under_another_name(path: Path, settings: dict[str, Any], told: str) -> None:
     open_manager(path, audience="mail").close()
     with pytest.raises(ConfigError) as refused:
         open_manager(path, **settings)
