@@ -122,6 +122,8 @@ class Asking:
                     raise StoreUnavailable("the server gave no valid answer (no JSON object)")
                 yield found
                 self._deadline.begin(silence)  # others may have asked in this thread meanwhile
+            if connection.line.has_ended:  # the answer has not, then
+                raise http.client.IncompleteRead(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _no_answer(StoreUnavailable, error) from None
         finally:
@@ -181,7 +183,8 @@ class Asking:
                 raise _Unsent(error) from None
             answer = connection.answer()
             content = answer.read(self._longest + 1)
-            if not answer.isclosed():  # too long, cut off, or with no length by which that could be told
+            # Too long, cut off, or with no length by which that could be told.
+            if len(content) > self._longest or not answer.isclosed():
                 raise http.client.IncompleteRead(b"")
             is_reusable = not answer.will_close
             return Told(answer.status, answer.headers, content)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 from math import ceil
 from pathlib import Path
 from zlib import crc32
@@ -122,7 +124,8 @@ def _judge(
     runner.startup()
     for number, (data, name) in enumerate(waiting, 1):
         print(f"{number} of {len(waiting)}: {name}", end="\r" if sys.stdout.isatty() else "\n", flush=True)
-        tests = _chosen(name, known, seconds, all_tests=all_tests)
+        was, _ = page.change_of(data.meta_path.with_suffix(""), name)
+        tests = _chosen(name, known, seconds, words=_words(f"{name} {was}"), all_tests=all_tests)
         if name in by_types:
             note(data, name, _CAUGHT_BY_TYPES)
         elif not tests:
@@ -156,8 +159,23 @@ def _caught_by_types() -> set[str]:
     return {each for each in caught if mangled_name_from_mutant_name(each) not in unsure}
 
 
-def _chosen(mutant: str, known: set[str], seconds: float, *, all_tests: bool) -> list[str]:
-    """Return the tests that run against a mutant: the module's own first, then the quickest."""
+def _words(text: str) -> frozenset[str]:
+    """Return how the words of a text begin, by which a test is found that speaks of what was changed."""
+    return frozenset(word[:5] for word in re.findall("[a-z]{4,}", text.lower()))
+
+
+@cache
+def _of_test(test: str) -> frozenset[str]:
+    return _words(test.partition("[")[0])
+
+
+def _chosen(
+    mutant: str, known: set[str], seconds: float, *, words: frozenset[str], all_tests: bool
+) -> list[str]:
+    """Return the tests that run against a mutant.
+
+    The module's own first, then those whose names speak of what was changed, then the quickest.
+    """
     reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant)]
     *_, package, module = mutant.split(".")[:-1]
     lasts = state().duration_by_test
@@ -166,7 +184,13 @@ def _chosen(mutant: str, known: set[str], seconds: float, *, all_tests: bool) ->
     chosen: list[str] = []
     for test in sorted(
         reaching if all_tests else own or named or reaching,
-        key=lambda each: (each not in own, each not in named, lasts[each], each),
+        key=lambda each: (
+            each not in own,
+            each not in named,
+            -len(words & _of_test(each)),
+            lasts[each],
+            each,
+        ),
     ):
         seconds -= lasts[test] + _COLLECTED
         if seconds < 0 and chosen:

@@ -82,7 +82,7 @@ def found(made: Path = MADE, known: tuple[Survivor, ...] = ()) -> Findings:
         modules.append(_counted(name, list(verdicts.values())))
         for mutant, verdict in verdicts.items():
             if verdict not in {*_KILLED, _BY_TYPES, _NOT_JUDGED}:
-                change = (f"{name}.{_function(mutant)}", *_change(source, mutant))
+                change = (f"{name}.{_function(mutant)}", *change_of(source, mutant))
                 survivors.append(
                     Survivor(
                         function=change[0], was=change[1], becomes=change[2], reason=reasons.get(change, "")
@@ -112,7 +112,7 @@ def _function(mutant: str) -> str:
     return bare.removeprefix("xǁ").replace("ǁ", ".") if bare.startswith("xǁ") else bare.removeprefix("x_")
 
 
-def _change(source: Path, mutant: str) -> tuple[str, str]:
+def change_of(source: Path, mutant: str) -> tuple[str, str]:
     """Return the lines that a mutant changes, before and after."""
     name = mutant.rpartition(".")[2]
     original = re.sub(r"_\d+$", "_orig", name)
