@@ -125,15 +125,18 @@ def test_no_batch_leaves_anything_live_below_what_it_ended(manager: SessionManag
     below = [manager.delegate(top, "below", scopes="x") for top in tops for _ in range(2)]
     clock.advance(10)
     told: list[str] = []
+    left: list[str] = []
 
     def look(event: Event) -> None:
         told.append(event.session_id or "")
         for child in below:
-            if manager.get_session(child.parent_id or "").cause is not None:
-                assert manager.get_session(child.id).cause is not None
+            ends = [manager.get_session(each or "").cause for each in (child.parent_id, child.id)]
+            if ends[0] is not None and ends[1] is None:
+                left.append(child.id)
 
     manager.on("session.expired", look)
     assert manager._endings.sweep(batch=1) == 9
+    assert left == []
     assert sorted(told) == sorted(each.id for each in (*tops, *below))
 
 

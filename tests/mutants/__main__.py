@@ -181,8 +181,7 @@ def _chosen(
     lasts = state().duration_by_test
     own = {each for each in reaching if each.startswith(_OWN[package])}
     named = {each for each in reaching if f"/test_{module}" in each}
-    chosen: list[str] = []
-    for test in sorted(
+    ranked = sorted(
         reaching if all_tests else own or named or reaching,
         key=lambda each: (
             each not in own,
@@ -191,12 +190,14 @@ def _chosen(
             lasts[each],
             each,
         ),
-    ):
-        seconds -= lasts[test] + _COLLECTED
-        if seconds < 0 and chosen:
-            break
-        chosen.append(test)
-    return chosen
+    )
+    chosen: list[str] = []
+    for test in ranked:
+        cost = lasts[test] + _COLLECTED
+        if cost <= seconds:  # what takes longer keeps no quicker one behind it from running
+            chosen.append(test)
+            seconds -= cost
+    return chosen or sorted(ranked, key=lambda each: lasts[each])[:1]
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from clawguard.errors import ClawguardError
 from clawguard.sessions.ends import check_pair, checked_url
 from clawguard.store.shut import MoveState
+from tests.moves import contents, fill, making_places, move
+from tests.openers import open_manager
 
 HERE, THERE = "urn:clawguard:here", "urn:clawguard:there"
 PLACE, ELSEWHERE = "/data/new.db", "/data/other.db"
@@ -81,3 +84,42 @@ def test_only_what_outlives_this_process_is_copied(url: object) -> None:
     with pytest.raises(ClawguardError) as refused:
         checked_url(url, argument="source")  # type: ignore[arg-type]
     assert str(refused.value) == "source: must be a file or a server that outlives this process"
+
+
+# what a copy would do
+
+
+class Cut(BaseException):
+    """Ends a copy somewhere."""
+
+
+def cut(done: int, _of: int) -> None:
+    if done:
+        raise Cut
+
+
+def test_a_dry_run_counts_what_there_is_and_what_the_copy_has_by_now(tmp_path: Path) -> None:
+    with making_places(tmp_path) as places:
+        source, target, other = (places("file") for _ in range(3))
+        with open_manager(source) as manager:
+            fill(manager, source, tmp_path)
+            issuer = manager.issuer
+        counts = {name: len(found) for name, found in contents(source).items()}
+        plan = move(source, target, dry_run=True)
+        assert (plan.issuer, plan.target, plan.moved, plan.refusals) == (issuer, target, False, ())
+        assert {each.name: (each.rows, each.copied) for each in plan.tables} == {
+            name: (count, 0) for name, count in counts.items()
+        }
+        assert plan.events == counts["events"]
+        assert not Path(target).exists()
+        with pytest.raises(Cut):
+            move(source, target, progress=cut)
+        plan = move(source, target, dry_run=True)
+        assert (plan.moved, plan.refusals) == (False, ())
+        assert 0 < sum(each.copied for each in plan.tables) < sum(counts.values())
+        open_manager(other).close()
+        assert [str(each) for each in move(other, target, dry_run=True).refusals] == [
+            ANOTHER.removeprefix("ConfigError: ")
+        ]
+        assert move(source, target).moved
+        assert move(source, target, dry_run=True).refusals == ()

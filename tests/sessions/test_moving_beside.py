@@ -133,8 +133,9 @@ def test_what_a_newer_version_migrates_meanwhile_is_not_moved_by_this_one(
             connection.execute("UPDATE meta SET schema_version = schema_version + 1")
 
     before_leaving(migrate)
-    with pytest.raises(StoreUpgraded):
+    with pytest.raises(StoreUpgraded) as refused:
         move(source, places("file"))
+    assert str(refused.value) == "a newer clawguard migrated the store; copy it anew with that version"
     assert rows(source, "SELECT count(*) FROM sessions") == [(0,)], "it is not marked"
 
 

@@ -100,6 +100,10 @@ def twice(manager: SessionManager) -> object:
             "InvalidArgument: into: has entries already; fork into a new session",
         ),
         (
+            lambda m: m.history.fork(m.create("a", scopes="x"), into=WRONG),
+            "InvalidArgument: into: must be a string, not int",
+        ),
+        (
             lambda m: requires("x", WRONG),
             (
                 "InvalidArgument: scopes: holds a malformed scope; write lower-case ASCII segments such "

@@ -33,6 +33,7 @@ def test_a_kick_runs_the_chores_now() -> None:
     sweeper.start()
     assert sweeper._thread is not None
     assert not sweeper._thread.is_alive()
+    assert (sweeper._thread.name, sweeper._thread.daemon) == ("clawguard-sweeper", True)
 
 
 def test_a_failing_chore_is_logged_and_the_others_run(caplog: pytest.LogCaptureFixture) -> None:
@@ -46,7 +47,7 @@ def test_a_failing_chore_is_logged_and_the_others_run(caplog: pytest.LogCaptureF
         sweeper.kick()
         assert ran.wait(60)
     sweeper.stop()
-    assert "no answer" in caplog.text
+    assert caplog.messages == ["a background chore failed and is tried again: no answer"]
 
 
 def test_the_manager_records_natural_ends_by_itself() -> None:
