@@ -85,3 +85,16 @@ def test_writers_and_flushers_under_a_close_all_return() -> None:
         manager.close()
         thread.join(30)
         assert not thread.is_alive()
+
+
+def test_a_checkpoint_of_what_came_last_is_handed_over_at_the_end() -> None:
+    made: list[int] = []
+    with open_manager() as manager:
+        manager.events.checkpoints(lambda checkpoint: made.append(checkpoint.size))
+        manager.create("a", scopes="x")
+        manager.prune_expired()
+        assert made == [1]
+        manager.create("a", scopes="x")
+        manager.prune_expired()
+        assert made == [1], "the next one is not due yet"
+    assert made == [1, 2]

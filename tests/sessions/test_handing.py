@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,11 @@ def test_nothing_goes_on_under_a_key_that_was_given_up(
     ring = manager._parts.guard.ring
     monkeypatch.setattr(type(ring), "state_of", lambda self, kid: "compromised")
     record = manager.get_session(made)
-    for call in (lambda: manager.refresh(made), lambda: manager.delegate(record, "b", scopes="docs:read")):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: manager.refresh(made),
+        lambda: manager.delegate(record, "b", scopes="docs:read"),
+    )
+    for call in calls:
         with pytest.raises(SessionEnded) as refused:
             call()
         assert refused.value.cause == "key"

@@ -177,3 +177,12 @@ class Queue(RuleBasedStateMachine):
 
 TestQueue = Queue.TestCase
 TestQueue.settings = settings(max_examples=60, stateful_step_count=30)
+
+
+def test_who_asks_for_a_turn_waits_half_a_minute_behind_at_most_eight() -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+        usual = manager.activity.turn(made, turn_id="t")._wish
+        assert usual == Wish(made.id, "t", queue=8, timeout=30 * SECOND, lease=15 * SECOND)
+        patient = manager.activity.turn(made, turn_id="t", queue=0, timeout=None, lease=1)._wish
+        assert patient == Wish(made.id, "t", queue=0, timeout=None, lease=SECOND)
