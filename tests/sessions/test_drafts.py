@@ -96,3 +96,32 @@ def test_the_event_of_a_new_session_says_what_it_may(manager: SessionManager) ->
     end = to_microseconds(made.expires_at)
     assert said == {"expires_at": end, "uses": 3, "role": "lead", "task_type": "sum"}
     assert told.data["scopes"] == "docs:read"
+
+
+def test_a_name_may_be_as_long_as_its_actor_has_room_for(manager: SessionManager) -> None:
+    assert manager.create("a" * 249, scopes="x").agent_id == "a" * 249
+
+
+def test_a_task_that_was_narrowed_since_bounds_what_is_below_it_whatever_that_does() -> None:
+    with open_manager(
+        clock=FakeClock(), policy={"tasks": {"sum": {"scopes": "*"}, "all": {"scopes": "*"}}}
+    ) as m:
+        parent = m.create("a", scopes="docs:read docs:write", task_type="sum")
+        m.reload_policy({"tasks": {"sum": {"scopes": "docs:read"}, "all": {"scopes": "*"}}})
+        with pytest.raises(DelegationRefused) as refused:
+            m.delegate(parent, "b", scopes="docs:write", task_type="all")
+        assert refused.value.missing == ("docs:write",)
+        assert str(m.delegate(parent, "b", scopes="docs:read", task_type="all").scopes) == "docs:read"
+
+
+def test_what_only_a_grant_gives_is_told_in_the_name_of_the_child() -> None:
+    grant = {"name": "mail", "scopes": "mail:send", "from_role": "lead", "to_role": "clerk"}
+    roles = {"lead": {"scopes": "*", "may_become": ["clerk"]}, "clerk": {"scopes": "*"}}
+    policy = {"roles": roles, "grants": [grant]}
+    with open_manager(clock=FakeClock(), policy=policy) as manager:
+        parent = manager.create("a", scopes="docs:read", role="lead", subject="user:ana")
+        child = manager.delegate(parent, "b", scopes="docs:read mail:send", role="clerk", grant="mail")
+        (told,) = manager.events.read(types="guard.granted")
+        assert (told.session_id, told.agent_id, told.subject) == (child.id, "b", "user:ana")
+        assert (told.workspace_id, told.version) == (child.workspace_id, child.version)
+        assert "mail:send" in str(told.data)

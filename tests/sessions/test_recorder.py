@@ -233,3 +233,31 @@ def test_a_flood_of_refusals_asks_for_one_flush() -> None:
             with pytest.raises(InvalidToken):
                 manager.validate("nonsense", source="10.0.0.1")
         assert len(kicks) == 1
+
+
+def test_one_source_that_comes_often_hides_no_other() -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+        manager.validate(made.token, source="10.0.0.1")
+        assert sources(manager) == []
+        context = manager.validate(made.token)
+        manager.validate(context, source="10.0.0.2")
+        for _ in range(20):
+            manager.validate(context, source="10.0.0.3")
+        assert [each["to"] for each in sources(manager)] == ["10.0.0.2", "10.0.0.3"]
+
+
+def test_a_denial_says_by_which_policy_and_rule() -> None:
+    rule = {"name": "no-mail", "effect": "deny", "actions": "mail:*"}
+    with open_manager(policy={"rules": [rule]}) as manager:
+        context = manager.validate(manager.create("a", scopes="*").token)
+        decision = manager.authorize(context, "mail:send")
+        manager.prune_expired()
+        (told,) = manager.events.read(types="guard.denied")
+        assert told.data == {
+            "action": "mail:send",
+            "policy": decision.policy,
+            "rule": "no-mail",
+            "count": 1,
+        }
+        assert (told.reason, decision.policy) == (decision.reason, manager.policy.digest)
