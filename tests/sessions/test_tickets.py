@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from clawguard import InvalidArgument
+from clawguard import InvalidArgument, SessionEnded
 from clawguard.clock import SECOND
 from clawguard.errors import TurnLost, TurnQueueFull, TurnTimeout
+from clawguard.events.log import CLOCK_TOLERANCE
 from clawguard.models import State
-from clawguard.sessions.tickets import Wish
+from clawguard.sessions.tickets import Ticket, Wish
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -186,3 +188,58 @@ def test_who_asks_for_a_turn_waits_half_a_minute_behind_at_most_eight() -> None:
         assert usual == Wish(made.id, "t", queue=8, timeout=30 * SECOND, lease=15 * SECOND)
         patient = manager.activity.turn(made, turn_id="t", queue=0, timeout=None, lease=1)._wish
         assert patient == Wish(made.id, "t", queue=0, timeout=None, lease=SECOND)
+
+
+def test_a_lease_counts_up_to_its_end_and_no_longer_than_it_ever_could() -> None:
+    ticket = Ticket(number=1, turn_id="t", began_at=None, lease_until=1_000, leased_for=100)
+    first = 1_000 - 100 - CLOCK_TOLERANCE
+    assert [ticket.counts(first + by) for by in (-1, 0, 1)] == [False, True, True]
+    assert [ticket.counts(1_000 + by) for by in (-1, 0)] == [True, False]
+
+
+def test_who_holds_a_turn_is_told_how_its_session_ended() -> None:
+    clock = FakeClock()
+    with open_manager(clock=clock) as manager:
+        ended, due = manager.create("a", scopes="x"), manager.create("a", scopes="x", ttl=60)
+        with manager.activity.turn(ended) as turn:
+            manager.revoke(ended, reason="stolen")
+            with pytest.raises((SessionEnded, TurnLost)) as told:
+                turn.check()
+        assert isinstance(told.value, SessionEnded)
+        assert (told.value.cause, told.value.reason) == ("revoked", "stolen")
+        with manager.activity.turn(due, lease=600) as turn:
+            clock.advance(59)
+            turn.check()
+            clock.advance(1)
+            with pytest.raises(SessionEnded) as late:
+                turn.check()
+        assert late.value.cause == "ttl"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_turn_that_fails_leaves_its_mark_also_in_a_task(fails: bool) -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+
+        async def work() -> None:
+            async with manager.activity.turn(made, turn_id="t"):
+                if fails:
+                    raise ZeroDivisionError
+
+        if fails:
+            with pytest.raises(ZeroDivisionError):
+                asyncio.run(work())
+        else:
+            asyncio.run(work())
+        kept = manager.get_session(made)
+        assert (kept.state, kept.turn_id) == (("error", "t") if fails else ("idle", None))
+
+
+def test_only_its_holder_may_say_that_a_turn_runs() -> None:
+    with open_manager() as manager:
+        made = manager.create("a", scopes="x")
+        with manager.activity.turn(made), pytest.raises(InvalidArgument) as refused:
+            manager.activity.set_state(made, "running")
+    assert str(refused.value) == (
+        "state: is running already: a turn is held; 'idle' and 'error' take the turn from its holder"
+    )
