@@ -161,7 +161,8 @@ def _caught_by_types() -> set[str]:
 
 def _words(text: str) -> frozenset[str]:
     """Return how the words of a text begin, by which a test is found that speaks of what was changed."""
-    return frozenset(word[:5] for word in re.findall("[a-z]{4,}", text.lower()))
+    found = re.findall("[a-z]{4,}", text.lower())
+    return frozenset(word[:5] for word in [*found, *(("refusal", "mistake") if "raise" in found else ())])
 
 
 @cache

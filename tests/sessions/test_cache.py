@@ -89,3 +89,12 @@ def test_a_session_leads_to_what_is_remembered_and_nothing_else(
         assert len(remembered) <= 3
         cache._entries.expire()
         assert set(cache._entries._latest.values()) == remembered
+
+
+def test_two_tokens_of_one_generation_are_both_remembered() -> None:
+    with open_manager() as manager:
+        entry = entry_of(manager.create("a", scopes="x"))
+        cache = ContextCache(capacity=8, clock=FakeClock())
+        for token in ("one", "two"):
+            cache.put(digest_of(token), entry)
+        assert cache.get(digest_of("one")) is cache.get(digest_of("two")) is entry

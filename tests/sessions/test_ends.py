@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from clawguard.errors import ClawguardError
 from clawguard.sessions.ends import check_pair, checked_url
+from clawguard.sessions.moving import abandon_copy, copy_database
 from clawguard.store.shut import MoveState
 from tests.moves import contents, fill, making_places, move
 from tests.openers import open_manager
@@ -123,3 +125,19 @@ def test_a_dry_run_counts_what_there_is_and_what_the_copy_has_by_now(tmp_path: P
         ]
         assert move(source, target).moved
         assert move(source, target, dry_run=True).refusals == ()
+
+
+def test_a_copy_into_itself_or_without_patience_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "data" / "clawguard.db"
+    for target in (place, f"sqlite:///{place}"):
+        with pytest.raises(ClawguardError) as refused:
+            copy_database(place, target)
+        assert str(refused.value) == "target: is the database itself; name an empty one"
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: copy_database(place, tmp_path / "b" / "b.db", lock_timeout=0),
+        lambda: abandon_copy(place, lock_timeout=0),
+    )
+    for call in calls:
+        with pytest.raises(ClawguardError) as refused:
+            call()
+        assert str(refused.value) == "lock_timeout: must be more than 0 seconds"

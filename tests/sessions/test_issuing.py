@@ -11,6 +11,7 @@ import pytest
 from clawguard import (
     AccessDenied,
     DelegationRefused,
+    InvalidArgument,
     IssuedSession,
     SessionEnded,
     SessionManager,
@@ -167,3 +168,26 @@ def test_a_policy_that_is_put_in_force_before_the_write_decides(
     with pytest.raises(PolicyDenied, match="role reader may not have b"):
         manager.create("planner", scopes="b", role="reader")
     assert len(manager.events.read(types="session.created")) == 1
+
+
+def test_a_child_whose_time_was_over_before_the_write_is_never_made(
+    manager: SessionManager, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = manager.create("planner", scopes="a")
+    befall_after_signing(monkeypatch, manager, lambda: clock.advance(6))
+    with pytest.raises(SessionEnded) as refused:
+        manager.delegate(parent, "helper", scopes="a", ttl=5)
+    assert refused.value.cause == "ttl"
+    assert manager.sessions.last(agent_id="helper") is None
+
+
+@pytest.mark.parametrize("other", [{"max_lifetime": 9_000}, {"ttl": 7_200}, {"max_lifetime": 3_600}])
+def test_a_repeated_request_that_is_to_last_otherwise_is_another_one(
+    manager: SessionManager, other: dict[str, Any]
+) -> None:
+    first: dict[str, Any] = {"scopes": "a", "ttl": 3_600, "max_lifetime": 7_200, "request_id": "one"}
+    made = manager.create("planner", **first)
+    assert manager.create("planner", **first).id == made.id
+    with pytest.raises(InvalidArgument, match="different request"):
+        manager.create("planner", **{**first, **other})
+    assert manager.create("planner", **first).absolute_expires_at == made.absolute_expires_at

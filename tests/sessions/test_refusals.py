@@ -333,6 +333,14 @@ def twice(manager: SessionManager) -> object:
             "InvalidArgument: value: must be a text of at most 4096 characters",
         ),
         (
+            lambda m: m.history.milestones.set("k", "v", workspace_id=""),
+            "InvalidArgument: workspace_id: must be 1 to 255 printable characters",
+        ),
+        (
+            lambda m: m.history.encryption.rotate(),
+            "ConfigError: conversations are not encrypted here; call enable() first",
+        ),
+        (
             lambda m: m.history.milestones.set("k", "\ud800"),
             "InvalidArgument: value: holds a lone surrogate, which no UTF-8 text has",
         ),

@@ -243,3 +243,13 @@ def test_only_its_holder_may_say_that_a_turn_runs() -> None:
     assert str(refused.value) == (
         "state: is running already: a turn is held; 'idle' and 'error' take the turn from its holder"
     )
+
+
+def test_who_waits_knows_for_how_long() -> None:
+    clock = FakeClock()
+    clock.advance(1_000)
+    with open_manager(clock=clock) as manager:
+        turn = manager.activity.turn(manager.create("a", scopes="x"))
+        turn._enter()
+        clock.advance(3)
+        assert turn._waited() == 3 * SECOND
