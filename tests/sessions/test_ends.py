@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clawguard.errors import ClawguardError
+from clawguard.errors import ClawguardError, StoreUnavailable
+from clawguard.sessions import moving
 from clawguard.sessions.ends import check_pair, checked_url
 from clawguard.sessions.moving import abandon_copy, copy_database
 from clawguard.store.shut import MoveState
@@ -141,3 +143,25 @@ def test_a_copy_into_itself_or_without_patience_is_refused(tmp_path: Path) -> No
         with pytest.raises(ClawguardError) as refused:
             call()
         assert str(refused.value) == "lock_timeout: must be more than 0 seconds"
+
+
+@pytest.mark.parametrize("last", ["another", "none"])
+def test_a_copy_whose_log_does_not_end_as_the_old_one_is_not_left_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    compare: Any = moving._Copy._compare
+
+    def spoilt(self: Any, *given: Any) -> None:
+        self._last = None if last == "none" else self._last._replace(head=bytes(32))
+        compare(self, *given)
+
+    monkeypatch.setattr(moving._Copy, "_compare", spoilt)
+    source = tmp_path / "a" / "a.db"
+    with open_manager(source) as manager:
+        manager.create("a", scopes="x")
+        with pytest.raises(StoreUnavailable) as refused:
+            move(str(source), str(tmp_path / "b" / "b.db"))
+        assert str(refused.value) == (
+            "the copy of events is not what it was made from; begin anew with an empty database"
+        )
+        manager.create("a", scopes="x")

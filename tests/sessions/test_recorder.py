@@ -261,3 +261,16 @@ def test_a_denial_says_by_which_policy_and_rule() -> None:
             "count": 1,
         }
         assert (told.reason, decision.policy) == (decision.reason, manager.policy.digest)
+
+
+def test_more_kinds_than_can_be_told_apart_are_told_as_many() -> None:
+    with open_manager() as manager:
+        for number in range(100):
+            with pytest.raises(InvalidToken):
+                manager.validate("none", source=f"10.0.0.{number}")
+        manager.prune_expired()
+        told = manager.events.read(types="token.rejected", limit=1_000)
+    apart = [each for each in told if "source" in each.data]
+    assert {each.reason for each in apart} == {"segments"}
+    (rest,) = (each for each in told if "source" not in each.data)
+    assert (rest.reason, dict(rest.data)) == ("many kinds", {"count": 100 - len(apart)})

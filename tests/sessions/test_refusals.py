@@ -359,6 +359,11 @@ def twice(manager: SessionManager) -> object:
                 "same thread or a copy of its context"
             ),
         ),
+        (
+            lambda m: m.revoke_where(agent_id="a", dry_run=WRONG),
+            "InvalidArgument: dry_run: must be True or False",
+        ),
+        (lambda m: m.agents.page(limit=0), "InvalidArgument: limit: must be 1 to 1000"),
         (lambda m: m.agents.disable(""), "InvalidArgument: agent_id: must be 1 to 255 printable characters"),
         (lambda m: m.agents.enable("none", dry_run=WRONG), "InvalidArgument: dry_run: must be True or False"),
         (
