@@ -87,7 +87,7 @@ def test_writers_and_flushers_under_a_close_all_return() -> None:
         assert not thread.is_alive()
 
 
-def test_a_checkpoint_of_what_came_last_is_handed_over_at_the_end() -> None:
+def test_the_last_export_of_a_checkpoint_is_written_at_the_end() -> None:
     made: list[int] = []
     with open_manager() as manager:
         manager.events.checkpoints(lambda checkpoint: made.append(checkpoint.size))

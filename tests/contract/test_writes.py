@@ -58,6 +58,20 @@ class World:
         with pytest.raises(ClawguardError):
             self.manager.redeem(first)
 
+    def begin_to_encrypt(self, *, anew: bool) -> None:
+        encryption = self.manager.history.encryption
+        if anew:
+            encryption.enable()
+        self._written.clear()
+        encryption._begin(anew=anew, only_if_empty=False, actor="host")
+
+    def wipe(self) -> None:
+        """Forget the sealed successor of a token that was spent longer ago than the grace."""
+        self.manager.redeem(self.live.refresh_token or "")
+        self.clock.advance(60)
+        self._written.clear()
+        self.manager._families.wipe()
+
     def shown(self, session: IssuedSession) -> DPoPProof:
         headers = self.key.headers(session.token, method="GET", url=URL)
         return DPoPProof(headers["DPoP"], method="GET", url=URL)
@@ -109,6 +123,9 @@ OF_ALL: dict[str, Call] = {
     "rotate": lambda w: w.manager.keys.rotate(),
     "a policy": lambda w: w.manager.reload_policy(POLICY),
     "forget": lambda w: w.manager.history.delete(w.live),
+    "encrypt": lambda w: w.begin_to_encrypt(anew=False),
+    "encrypt anew": lambda w: w.begin_to_encrypt(anew=True),
+    "wipe": World.wipe,
 }
 TO_LAST = OF_ONE_TREE | OF_ALL
 TO_BE_LOST: dict[str, Call] = {
@@ -121,14 +138,14 @@ TO_BE_LOST: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("name", TO_LAST)
-def test_whatever_takes_from_somebody_outlasts_a_loss_of_power(world: World, name: str) -> None:
+def test_a_change_that_takes_from_somebody_is_durable_beyond_a_loss_of_power(world: World, name: str) -> None:
     written = world.written(TO_LAST[name])
     assert written
     assert all(durable for durable, _ in written)
 
 
 @pytest.mark.parametrize("name", TO_BE_LOST)
-def test_whatever_only_gives_waits_for_no_disk(world: World, name: str) -> None:
+def test_a_change_that_only_gives_is_not_durable_and_waits_for_no_disk(world: World, name: str) -> None:
     written = world.written(TO_BE_LOST[name])
     assert written
     assert not any(durable for durable, _ in written)

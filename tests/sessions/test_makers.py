@@ -77,7 +77,7 @@ def test_nothing_is_made_for_whom_has_ended(manager: SessionManager, clock: Fake
     assert [each.agent_id for each in manager.sessions.page(agent_id="a").items] == []
 
 
-def test_only_a_maker_that_may_pushes_an_older_session_out(manager: SessionManager) -> None:
+def test_at_the_limit_only_a_maker_that_evicts_ends_the_oldest(manager: SessionManager) -> None:
     caller, oldest = manager.create("caller", scopes="x"), manager.create("a", scopes="x")
     with made_for(Maker(caller.id)), pytest.raises(LimitReached):
         manager.create("a", scopes="x")
@@ -93,7 +93,7 @@ def test_only_a_maker_that_may_pushes_an_older_session_out(manager: SessionManag
     assert manager.get_session(elsewhere).cause is None
 
 
-def test_an_agent_whose_only_sessions_are_the_line_itself_makes_no_room(manager: SessionManager) -> None:
+def test_an_agent_whose_live_sessions_are_all_spared_is_at_its_limit(manager: SessionManager) -> None:
     top = manager.create("a", scopes="x")
     with pytest.raises(LimitReached) as refused:
         manager.delegate(top, "a", scopes="x")
