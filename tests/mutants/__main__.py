@@ -1,7 +1,7 @@
 """Break what decides, one small change at a time, and see whether a test or the types tell.
 
 Run by `make mutants`. mutmut makes the mutants and runs the tests; here is only which tests and how many:
-those of the module that reach the mutated function, the quickest first, for some seconds. What was judged is
+those that reach the mutated function, for some seconds, see `tests.mutants.choosing`. What was judged is
 kept in mutants/, so that a run that was stopped goes on; a function that was changed is judged anew.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterable
-from functools import cache
 from math import ceil
 from pathlib import Path
 from zlib import crc32
@@ -36,16 +34,10 @@ from mutmut.utils.format_utils import get_mutant_name, mangled_name_from_mutant_
 from mutmut.workers.isolation import ForkRunner, MutantRunner, run_in_fork
 
 from tests.mutants import page
+from tests.mutants.choosing import chosen, seconds_of
 
 _CAUGHT_BY_TYPES, _NO_TESTS, _SURVIVED, _BROKEN = 37, 33, 0, 35
 _TOO_LONG = {24, -24, 152}
-_OWN = {
-    "guard": ("tests/guard/",),
-    "clawguard": ("tests/test_scopes",),
-    "events": ("tests/events/",),
-    "sessions": ("tests/sessions/", "tests/contract/", "tests/history/", "tests/server/test_remote"),
-}
-_COLLECTED = 0.03  # what a test costs beside its call, a store that is opened first of all
 
 
 class CarefulRunner(PytestRunner):  # type: ignore[misc]  # where mutmut is not installed
@@ -125,7 +117,9 @@ def _judge(
     for number, (data, name) in enumerate(waiting, 1):
         print(f"{number} of {len(waiting)}: {name}", end="\r" if sys.stdout.isatty() else "\n", flush=True)
         was, _ = page.change_of(data.meta_path.with_suffix(""), name)
-        tests = _chosen(name, known, seconds, words=_words(f"{name} {was}"), all_tests=all_tests)
+        reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(name)]
+        lasts = state().duration_by_test
+        tests = chosen(name, was, reaching, lasts, seconds=seconds, all_tests=all_tests)
         if name in by_types:
             note(data, name, _CAUGHT_BY_TYPES)
         elif not tests:
@@ -134,9 +128,9 @@ def _judge(
             while not runner.has_capacity():
                 note_next()
             running[name] = data
-            lasts = sum(state().duration_by_test[each] + _COLLECTED for each in tests)
-            limit = (lasts + config().timeout_constant) * config().timeout_multiplier
-            runner.submit(name, tests, ceil(2 * limit), lasts)
+            expected = seconds_of(tests, lasts)
+            limit = (expected + config().timeout_constant) * config().timeout_multiplier
+            runner.submit(name, tests, ceil(2 * limit), expected)
     while runner.pending_count():
         note_next()
     runner.shutdown()
@@ -157,48 +151,6 @@ def _caught_by_types() -> set[str]:
     # Some functions look wrong beside their own mutants, without any change: there the types tell nothing.
     unsure = {mangled_name_from_mutant_name(each) for each in caught if each.endswith("_orig")}
     return {each for each in caught if mangled_name_from_mutant_name(each) not in unsure}
-
-
-def _words(text: str) -> frozenset[str]:
-    """Return how the words of a text begin, by which a test is found that speaks of what was changed."""
-    found = re.findall("[a-z]{4,}", text.lower())
-    return frozenset(word[:5] for word in [*found, *(("refusal", "mistake") if "raise" in found else ())])
-
-
-@cache
-def _of_test(test: str) -> frozenset[str]:
-    return _words(test.partition("[")[0])
-
-
-def _chosen(
-    mutant: str, known: set[str], seconds: float, *, words: frozenset[str], all_tests: bool
-) -> list[str]:
-    """Return the tests that run against a mutant.
-
-    The module's own first, then those whose names speak of what was changed, then the quickest.
-    """
-    reaching = known & state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant)]
-    *_, package, module = mutant.split(".")[:-1]
-    lasts = state().duration_by_test
-    own = {each for each in reaching if each.startswith(_OWN[package])}
-    named = {each for each in reaching if f"/test_{module}" in each}
-    ranked = sorted(
-        reaching if all_tests else own or named or reaching,
-        key=lambda each: (
-            each not in own,
-            each not in named,
-            -len(words & _of_test(each)),
-            lasts[each],
-            each,
-        ),
-    )
-    chosen: list[str] = []
-    for test in ranked:
-        cost = lasts[test] + _COLLECTED
-        if cost <= seconds:  # what takes longer keeps no quicker one behind it from running
-            chosen.append(test)
-            seconds -= cost
-    return chosen or sorted(ranked, key=lambda each: lasts[each])[:1]
 
 
 if __name__ == "__main__":
