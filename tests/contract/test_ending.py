@@ -164,6 +164,12 @@ def test_a_late_change_is_told_which_end_came_first(
         assert refusal.value.reason is None
 
 
+def test_who_was_told_that_it_is_over_by_a_clock_ahead_is_told_ttl(manager: SessionManager) -> None:
+    made = manager.create("a", scopes="x")
+    assert manager._endings.settle(made.id).cause == "ttl"
+    assert manager.get_session(made).cause is None
+
+
 # the whole
 
 

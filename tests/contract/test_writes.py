@@ -126,6 +126,7 @@ OF_ALL: dict[str, Call] = {
     "encrypt": lambda w: w.begin_to_encrypt(anew=False),
     "encrypt anew": lambda w: w.begin_to_encrypt(anew=True),
     "wipe": World.wipe,
+    "hand a refresh token back": lambda w: w.manager._families.end(w.live.refresh_token or ""),
 }
 TO_LAST = OF_ONE_TREE | OF_ALL
 TO_BE_LOST: dict[str, Call] = {
@@ -133,6 +134,7 @@ TO_BE_LOST: dict[str, Call] = {
     "delegate": lambda w: w.manager.delegate(w.live, "c", scopes="x"),
     "name": lambda w: w.manager.activity.set_name(w.live, "n"),
     "state": lambda w: w.manager.activity.set_state(w.live, "running"),
+    "turn": lambda w: w.manager.activity.turn(w.live).__enter__(),
     "milestone": lambda w: w.manager.history.milestones.set("k", "v"),
 }
 
@@ -163,6 +165,18 @@ def test_a_use_and_a_proof_are_written_for_their_own_session_and_to_last(world: 
     assert world.written(lambda w: manager.validate(counted.token)) == [(True, Reach(counted.id))]
     shown = world.shown(bound)
     assert world.written(lambda w: manager.validate(bound.token, proof=shown)) == [(True, Reach(bound.id))]
+
+
+def test_a_repeated_answer_is_written_for_its_own_session_and_to_last(world: World) -> None:
+    manager = world.manager
+    again = manager.create("a", scopes="x", refreshable=True, request_id="r")
+    told = world.written(lambda w: manager.create("a", scopes="x", refreshable=True, request_id="r"))
+    assert told[-1] == (True, Reach(again.id))
+    bound = manager.create("a", scopes="x", cnf=world.key.cnf, refreshable=True)
+    for _ in range(2):  # the second time within the grace
+        proof = DPoPProof(world.key.proof(method="GET", url=URL), method="GET", url=URL)
+        told = world.written(lambda w: manager.redeem(bound.refresh_token or "", proof=proof))  # noqa: B023
+        assert told == [(True, Reach(bound.id))]
 
 
 def test_what_is_made_reaches_its_parents_tree_and_the_names_it_takes(world: World) -> None:

@@ -70,6 +70,13 @@ def test_the_page_is_what_was_kept_and_each_survivor_of_what_was_judged_whole_ha
     assert [each.function for each in whole if not each.reason] == []
 
 
+def test_of_what_was_sampled_at_least_95_of_a_hundred_are_killed() -> None:
+    sampled = [each for each in read().modules if each.name.startswith("sessions.")]
+    judged = sum(each.mutants - each.waiting for each in sampled)
+    assert judged >= 0.12 * sum(each.mutants for each in sampled)
+    assert sum(each.tests + each.types for each in sampled) >= 0.95 * judged
+
+
 def test_of_what_was_judged_whole_at_least_95_of_a_hundred_are_killed() -> None:
     whole = [each for each in read().modules if not each.name.startswith("sessions.")]
     assert {each.name for each in whole} >= {"scopes", "events.chain", "guard.tokens", "guard.policy"}

@@ -14,6 +14,7 @@ from clawguard import (
     AsyncVerifier,
     SessionEnded,
     SessionManager,
+    StoreUnavailable,
     TokenSuperseded,
     current_session,
 )
@@ -205,3 +206,20 @@ def test_a_counted_use_is_not_written_on_the_loop(path: Path, is_bound: bool) ->
             return session.session_id
 
     asyncio.run(asyncio.wait_for(life(), 8))
+
+
+def test_whoever_opened_closes_and_whoever_shares_does_not(path: Path) -> None:
+    async def life() -> None:
+        async with AsyncSessionManager.open(path) as opened:
+            plain = opened._plain
+            async with AsyncSessionManager(plain) as shared:
+                await shared.create("a", scopes="x")
+            made = plain.create("a", scopes="x")
+        with pytest.raises(StoreUnavailable, match="closed"):
+            plain.create("a", scopes="x")
+        async with AsyncVerifier.open(path) as verifier:
+            assert (await verifier.inspect(made.token)).verdict == "active"
+        with pytest.raises(StoreUnavailable, match="closed"):
+            verifier._plain.inspect(made.token)
+
+    asyncio.run(life())

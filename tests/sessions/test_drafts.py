@@ -120,8 +120,9 @@ def test_what_only_a_grant_gives_is_told_in_the_name_of_the_child() -> None:
     policy = {"roles": roles, "grants": [grant]}
     with open_manager(clock=FakeClock(), policy=policy) as manager:
         parent = manager.create("a", scopes="docs:read", role="lead", subject="user:ana")
-        child = manager.delegate(parent, "b", scopes="docs:read mail:send", role="clerk", grant="mail")
+        child = manager.delegate(parent.token, "b", scopes="docs:read mail:send", role="clerk", grant="mail")
         (told,) = manager.events.read(types="guard.granted")
         assert (told.session_id, told.agent_id, told.subject) == (child.id, "b", "user:ana")
         assert (told.workspace_id, told.version) == (child.workspace_id, child.version)
+        assert told.actor == f"session:{parent.id}"
         assert "mail:send" in str(told.data)

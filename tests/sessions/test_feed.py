@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from clawguard import IssuedSession, SessionManager
+from clawguard.clock import SECOND
 from clawguard.sessions.cache import digest_of
+from clawguard.sessions.feed import Feed
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -71,3 +73,19 @@ def test_what_is_read_right_behind_a_gap_is_good_at_once(
     assert not is_vouched_for(here, made)
     here.validate(made.token)
     assert is_vouched_for(here, made)
+
+
+def test_before_the_log_was_looked_at_nothing_is_vouched_for(elsewhere: SessionManager) -> None:
+    made = elsewhere.create("a", scopes="x")
+    entry = elsewhere._parts.cache.get(digest_of(made.token))
+    assert entry is not None
+    feed = Feed(elsewhere._store, FakeClock(), bound=SECOND)
+    assert not feed.vouches_for(entry)
+    feed._note([made.id, None])
+    assert not feed.vouches_for(entry)
+    assert feed.position == 1
+    assert feed.bound == 1
+    assert feed.poll_every == pytest.approx(1 / 3)
+    assert feed.freshness() == (1, 0, 0)
+    feed.follow()
+    assert feed.freshness() == (1, 1, 1)

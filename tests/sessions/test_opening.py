@@ -10,6 +10,7 @@ import pytest
 
 from clawguard import ConfigError, InvalidArgument, SessionManager, Verifier
 from clawguard.errors import ClawguardError
+from clawguard.sessions.moving import copy_database
 from tests.clocks import FakeClock
 from tests.openers import open_manager
 
@@ -161,3 +162,22 @@ def test_a_flag_that_is_none_is_named(path: Path, name: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         SessionManager.open(path, **{name: "yes"})  # type: ignore[arg-type]
     assert refused.value.argument == name
+
+
+def test_where_nothing_is_said_the_environment_says_where_and_the_key_lies_beside(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAWGUARD_URL", str(path))
+    monkeypatch.delenv("CLAWGUARD_KEK", raising=False)
+    with SessionManager.open(sweep_every=None) as manager:
+        made = manager.create("a", scopes="x")
+    key = path.with_name(f"{path.name}-kek")
+    assert path.exists()
+    assert key.stat().st_mode & 0o777 == 0o600
+    with Verifier.open() as verifier:
+        assert verifier.validate(made.token).session_id == made.id
+    target = path.parent.parent / "other" / "clawguard.db"
+    assert copy_database(path, target).moved
+    key.rename(target.with_name(f"{target.name}-kek"))
+    with SessionManager.open(target, sweep_every=None) as manager:
+        assert manager.validate(made.token).session_id == made.id

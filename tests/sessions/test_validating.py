@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from clawguard import Event, InsufficientScope, InvalidToken, SessionEnded, SessionManager
+from clawguard.errors import ClockError
+from clawguard.events.log import CLOCK_TOLERANCE
 from clawguard.guard import DPoPProof, ProofKey
 from clawguard.sessions import proofs, validating
 from clawguard.sessions.change import RevisionMoved
@@ -130,3 +132,33 @@ def test_what_is_lacking_after_it_moved_is_lacking(
         manager.validate(made.token, **lacking)  # type: ignore[arg-type]
     assert looks[0] == looks[1]
     assert manager.get_session(made).uses_left == 3
+
+
+def test_a_token_without_its_proof_is_a_denial_of_its_validation(
+    manager: SessionManager, clock: FakeClock
+) -> None:
+    made = manager.create("a", scopes="x", cnf=ProofKey.generate(clock=clock).cnf)
+    with pytest.raises(InvalidToken):
+        manager.validate(made.token)
+    (denied,) = told(manager, "guard.denied")
+    assert (denied.session_id, denied.data["action"]) == (made.id, "validate")
+
+
+@pytest.mark.parametrize(("length", "reason"), [(8_192, "segments"), (8_193, "too_long")])
+def test_a_token_may_have_so_many_characters_and_no_more(
+    manager: SessionManager, length: int, reason: str
+) -> None:
+    with pytest.raises(InvalidToken):
+        manager.validate("a" * length)
+    (rejected,) = told(manager, "token.rejected")
+    assert rejected.reason == reason
+
+
+def test_a_clock_that_was_set_back_decides_nothing(manager: SessionManager, clock: FakeClock) -> None:
+    made = manager.create("a", scopes="x")
+    clock.at -= CLOCK_TOLERANCE
+    manager.validate(made.token)
+    clock.at -= 1
+    with pytest.raises(ClockError) as refused:
+        manager.validate(made.token)
+    assert str(refused.value) == "the clock was set back; set the clock right"
