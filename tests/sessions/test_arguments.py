@@ -128,3 +128,10 @@ def test_all_that_a_session_is_given_is_in_its_record(manager: SessionManager) -
         assert (kept.subject, kept.workspace_id, kept.audience) == ("user:ana", "acme", manager.audience)
     assert (root.absolute_expires_at - root.created_at).total_seconds() == 90
     assert (child.parent_id, child.depth, child.root_id) == (root.id, 1, root.id)
+
+
+def test_a_token_is_never_taken_for_an_id(manager: SessionManager) -> None:
+    for text in ("a.b.c", manager.create("a", scopes="x").token):
+        with pytest.raises(InvalidArgument) as refused:
+            manager.revoke(text)
+        assert str(refused.value) == ("session: is a token, not an id; pass the session's id or its record")

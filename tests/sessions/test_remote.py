@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from clawguard import IssuedSession, SessionContext
-from clawguard.errors import ClawguardError, ConfigError, InvalidToken, KeyInUse, StoreUnavailable
+from clawguard.errors import (
+    ClawguardError,
+    ConfigError,
+    InsufficientScope,
+    InvalidProof,
+    InvalidToken,
+    KeyInUse,
+    SessionEnded,
+    StoreUnavailable,
+    TokenSuperseded,
+)
 from clawguard.guard import CertificateProof, DPoPProof
 from clawguard.sessions.remote import RemoteVerifier
 from tests.openers import open_manager
@@ -286,3 +296,31 @@ def test_what_needs_a_store_says_that_there_is_none(remote: RemoteVerifier) -> N
             call()
         assert str(refused.value) == "a verifier at a server has no store of its own; ask the server"
     assert not hasattr(remote, "no_such_name")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        ({"code": "invalid_proof"}, InvalidProof()),
+        ({"code": "token_superseded"}, TokenSuperseded()),
+        ({"code": "session_ended", "cause": "revoked", "reason": "lost"}, SessionEnded("revoked", "lost")),
+        ({"code": "session_ended"}, InvalidToken()),
+        (
+            {"code": "insufficient_scope", "agent_id": "a", "required": ["x", "y"], "missing": ["y"]},
+            InsufficientScope("a", ("x", "y"), ("y",)),
+        ),
+        (
+            {"code": "insufficient_scope", "agent_id": "a", "missing": ["y"], "any_of": True},
+            InsufficientScope("a", (), ("y",), any_of=True),
+        ),
+        ({"code": "insufficient_scope"}, InvalidToken()),
+        ({"code": "invalid_token"}, InvalidToken()),
+    ],
+)
+def test_a_refusal_is_raised_as_beside_the_store(
+    server: Server, remote: RemoteVerifier, session: IssuedSession, refusal: Any, error: ClawguardError
+) -> None:
+    server.told = {"context": None, "refusal": refusal}
+    with pytest.raises(ClawguardError) as refused:
+        remote.validate(session.token)
+    assert (refused.type, vars(refused.value)) == (type(error), vars(error))
