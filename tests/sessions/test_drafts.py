@@ -43,6 +43,15 @@ def below(manager: SessionManager, own: dict[str, Any], child: dict[str, Any]) -
             lambda m: below(m, {}, {"refreshable": True}),
             "the parent has no refresh token; create it with refreshable=True",
         ),
+        (lambda m: below(m, {"max_uses": 5}, {}), "the parent's uses are counted; give the child max_uses="),
+        (
+            lambda m: below(m, {"cnf": {"jkt": "A" * 43}}, {}),
+            "the parent is bound to a key; bind the child to its own: cnf=",
+        ),
+        (
+            lambda m: m.create("a", scopes="docs:read mail:send", role="lead", task_type="sum"),
+            "create is denied: role lead and task sum may not have mail:send",
+        ),
         (lambda m: below(m, {}, {"request_id": ""}), "request_id: must be 1 to 255 printable characters"),
         (lambda m: below(m, {}, {"grant": ""}), "grant: must be 1 to 255 printable characters"),
         (lambda m: below(m, {}, {"idle_timeout": 0}), "idle_timeout: must be more than 0 seconds"),
