@@ -79,3 +79,14 @@ def test_a_tree_is_the_same_page_by_page_and_is_of_its_workspace(manager: Sessio
     assert manager.sessions.tree_page(top, workspace_id="default").items[0] == top
     with pytest.raises(SessionNotFound):
         manager.sessions.tree_page(top.id, workspace_id="acme")
+
+
+def test_a_page_has_fifty_unless_a_call_says_otherwise() -> None:
+    with open_manager(clock=FakeClock()) as manager:
+        top = manager.create("top", scopes="x")
+        for number in range(60):
+            manager.history.append(manager.delegate(top, f"a{number}", scopes="x"), HELLO)
+        for page in (manager.sessions.page, manager.agents.page, manager.history.page):
+            assert len(page().items) == 50
+        assert len(manager.sessions.tree_page(top).items) == 50
+        assert len(manager.sessions.children(top).items) == 50
