@@ -119,7 +119,9 @@ def test_a_database_is_founded_with_the_names_it_is_given(path: Path) -> None:
         ),
     ],
 )
-def test_a_database_is_not_opened_under_another_name(path: Path, settings: dict[str, Any], told: str) -> None:
+def test_a_database_of_another_issuer_or_audience_is_not_opened(
+    path: Path, settings: dict[str, Any], told: str
+) -> None:
     open_manager(path, audience="mail").close()
     with pytest.raises(ConfigError) as refused:
         open_manager(path, **settings)
@@ -164,7 +166,7 @@ def test_a_flag_that_is_none_is_named(path: Path, name: str) -> None:
     assert refused.value.argument == name
 
 
-def test_where_nothing_is_said_the_environment_says_where_and_the_key_lies_beside(
+def test_by_default_the_environment_says_the_path_and_the_key_is_a_file_at_its_side(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAWGUARD_URL", str(path))
