@@ -10,7 +10,7 @@ import heapq
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,9 +38,10 @@ _PAGE = _FOLDER.parent / "docs" / "scaling.md"
 _CHART = _FOLDER.parent / "docs" / "scaling.svg"
 
 # From docs/benchmarks.md, on an idle machine: seconds of one act on one core.
-_MISS, _SWEEP, _FEED = 158.8e-6, 1 / 22_334, 1 / 85_542
+_MISS, _FEED = 158.8e-6, 1 / 85_542
 _HIT = 8.7e-6
-_BUSY = 0.5  # how much of the write lock's time is planned for; above it waits grow fast
+_BUSY = 0.5  # how much of a database's time for one at a time is planned for; above it waits grow fast
+_SERVER = 16  # cores of a database server
 _CORES_BUSY = 0.6  # how much of a core is planned for
 _READ_BYTES = 700  # of one validate that reads its row, both ways, with what TCP adds
 _FEED_BYTES = 90  # of one event that is read for memory to be kept true
@@ -101,7 +102,7 @@ class Units:
     told: dict[str, Any]
 
     def seconds(self, engine: str, act: str, what: str) -> float:
-        """Return the seconds of an act: `wall`, `cpu`, or `lock`."""
+        """Return the seconds of an act: `wall`, `cpu` here, `server`, or `lock`, one act at a time."""
         return float(self.told["units"][engine][act][what])
 
     def bytes_of_session(self, engine: str) -> float:
@@ -123,45 +124,48 @@ def needs_of(load: Load, units: Units, *, engine: str = "postgresql") -> Needs:
     """Reckon what a load needs."""
     creates = load.live / load.life
     revokes, ends = creates * load.revoked, creates * (1 - load.revoked)
-    held = (
-        creates * units.seconds(engine, "create", "lock")
-        + revokes * units.seconds(engine, "revoke", "lock")
-        + ends * _SWEEP
-    )
-    databases = max(1, math.ceil(held / _BUSY))
-    read = units.seconds(engine, "validate", "wall") - units.seconds(engine, "validate", "cpu")
+    acts = {"create": creates, "revoke": revokes, "sweep": ends}
+
+    def each_second(what: str) -> float:
+        return sum(often * units.seconds(engine, act, what) for act, often in acts.items())
+
     hit = _HIT if load.staleness else units.seconds(engine, "validate", "cpu")
-    app = load.validations * hit + creates * units.seconds(engine, "create", "cpu")
-    server, network = held, creates * 2 * _READ_BYTES
+    app = load.validations * hit + each_second("cpu")
+    server, network = each_second("server"), creates * 2 * _READ_BYTES
     if load.staleness:
         followed = 2 * creates * _PROCESSES  # each process reads all events of its one database
         app += followed * _FEED + creates * _MISS
         server += followed * _FEED
         network += followed * _FEED_BYTES
     else:
-        server += load.validations * read
+        server += load.validations * units.seconds(engine, "validate", "server")
         network += load.validations * _READ_BYTES
     session = units.bytes_of_session(engine)
     stored = load.live * session + creates * load.kept * (session + units.bytes_of_end(engine))
     cores = (server + app) / _CORES_BUSY
+    databases = math.ceil(max(each_second("lock") / _BUSY, server / _CORES_BUSY / _SERVER, 1))
     cost = max(cores, 1) * _CORE_MONTH + stored / 1e9 * _GB_MONTH
     return Needs(creates * 2, databases, server / _CORES_BUSY, app / _CORES_BUSY, stored, network * 8, cost)
 
 
-def simulate(processes: int, *, away: float, lock: float, acts: int = 20_000, seed: int = 1) -> float:
-    """Return the acts a second of processes that take turns at one lock: each is away, waits, then holds.
+def simulate(
+    processes: int, *, away: float, held: float, places: int = 1, acts: int = 20_000, seed: int = 1
+) -> float:
+    """Return the acts a second of processes that share so many places: each is away, waits, then holds one.
 
-    Both times are drawn around their means, as a machine that does other things too makes them.
+    A write lock is one place, a machine's cores are some. Both times are drawn around their means, as a
+    machine that does other things too makes them.
     """
     chance = random.Random(seed)
     ready = [(chance.expovariate(1 / away), number) for number in range(processes)]
     heapq.heapify(ready)
-    free = 0.0
+    free = [0.0] * places
     for _ in range(acts):
         came, number = heapq.heappop(ready)
-        free = max(free, came) + chance.expovariate(1 / lock)
-        heapq.heappush(ready, (free + chance.expovariate(1 / away), number))
-    return acts / free
+        done = max(free[0], came) + chance.expovariate(1 / held)
+        heapq.heapreplace(free, done)
+        heapq.heappush(ready, (done + chance.expovariate(1 / away), number))
+    return acts / max(free)
 
 
 def simulate_wait(busy: float, *, lock: float, acts: int = 100_000, seed: int = 1) -> tuple[float, float]:
@@ -181,10 +185,9 @@ def mean_wait(busy: float, *, lock: float) -> float:
 
 
 def checks(units: Units) -> Iterator[Check]:
-    """Hold the model against every measured point.
+    """Hold the model against every measured point; each follows from what was measured of one process.
 
-    Writers: how often so many processes write follows from how long each holds the lock and is away.
-    Validations: a call costs as much of a core beside others as alone. Bytes: the third size from two.
+    Bytes: the third size from two.
     """
     alone = {(p["engine"], p["act"]): p for p in units.told["points"] if p["processes"] == 1}
     for point in units.told["points"]:
@@ -196,12 +199,27 @@ def checks(units: Units) -> Iterator[Check]:
         if act == "validate":
             yield Check(f"{name}, a core", 1 / point["cpu"], 1 / first["cpu"])
         else:
-            away = point["away"] + first["wait"]
-            yield Check(name, point["rate"], simulate(processes, away=away, lock=point["lock"]))
+            yield Check(name, point["rate"], _writes(units, first, processes))
     for engine, told in units.told["bytes"].items():
         (few, small), _, (many, large) = told["sizes"]
         predicted = small + (many - few) * units.bytes_of_session(engine)
         yield Check(f"{many:,} sessions, {engine}", large / 1e6, predicted / 1e6, " MB")
+
+
+def _writes(units: Units, first: Mapping[str, Any], processes: int) -> float:
+    """Return how often so many write, from how often one does.
+
+    In a file they take turns at its lock. On a server they take turns at the cores, its own and theirs, which
+    are the same here; the disk takes all at once.
+    """
+    engine, cores = first["engine"], units.told["cores"]
+    server = units.seconds(engine, first["act"], "server")
+    if not server:
+        turns = simulate(processes, away=first["away"] + first["wait"], held=first["lock"])
+        return min(turns, float(cores / first["cpu"]))
+    computed = first["cpu"] + server
+    disk = max(1 / first["rate"] - computed, computed / 100)
+    return simulate(processes, away=disk, held=computed, places=cores)
 
 
 def tables(units: Units) -> dict[str, str]:
@@ -213,12 +231,21 @@ def _units_table(units: Units) -> str:
     rows = []
     for engine, acts in units.told["units"].items():
         for act in acts:
-            wall, cpu, lock = (units.seconds(engine, act, what) for what in ("wall", "cpu", "lock"))
-            most = 1 / lock if lock else 0
-            cells = [f"{each * 1e6:,.0f} us" for each in (wall, cpu)]
-            limit = [f"{lock * 1e6:,.0f} us", f"{most:,.0f}/s"] if lock else ["-", "-"]
-            rows.append([f"{act}, {engine}", *cells, f"{1 / cpu:,.0f}/s", *limit])
-    head = ["act", "one call", "of it computed here", "a core", "lock held", "a database, at most"]
+            wall, *costs = (units.seconds(engine, act, what) for what in ("wall", "cpu", "server", "lock"))
+            most = [f"{1 / cost:,.0f}/s" if cost else "-" for cost in costs]
+            cells = [f"{cost * 1e6:,.0f} us" if cost else "-" for cost in costs]
+            pairs = (cell for pair in zip(cells, most, strict=True) for cell in pair)
+            rows.append([f"{act}, {engine}", f"{wall * 1e6:,.0f} us", *pairs])
+    head = [
+        "act",
+        "one call",
+        "computed here",
+        "a core",
+        "by the server",
+        "a core",
+        "one at a time",
+        "at most",
+    ]
     sizes = [
         [engine, f"{units.bytes_of_session(engine):,.0f} B", f"{units.bytes_of_end(engine):,.0f} B"]
         for engine in units.told["bytes"]

@@ -44,9 +44,15 @@ def test_simulated_waits_are_those_of_the_formula(busy: float) -> None:
 
 
 def test_a_lock_is_what_limits_writers_however_many_there_are() -> None:
-    alone, many = (simulate(count, away=0.001, lock=0.004) for count in (1, 64))
+    alone, many = (simulate(count, away=0.001, held=0.004) for count in (1, 64))
     assert alone == pytest.approx(200, rel=0.05)
     assert many == pytest.approx(250, rel=0.05)
+
+
+def test_cores_are_what_limits_writers_that_share_the_lock() -> None:
+    alone, many = (simulate(count, away=0.001, held=0.004, places=8) for count in (1, 64))
+    assert alone == pytest.approx(200, rel=0.05)
+    assert many == pytest.approx(2_000, rel=0.05)
 
 
 def test_more_of_anything_never_needs_less() -> None:
