@@ -127,15 +127,15 @@ def test_a_machine_with_another_key_encryption_key_says_so_when_it_starts(url: s
 def delegates_slowly(url: str, parent: str, lock: int | None, pipe: Any) -> str:
     """Delegate, and stop between the look at the parent and the child's row."""
     _lock_otherwise(lock)
-    run = PostgresTransaction.run
+    run_or_fail = PostgresTransaction.run_or_fail
 
-    def stopping(self: PostgresTransaction, name: str, /, *args: Any, **params: Any) -> Any:
+    def stopping(self: PostgresTransaction, otherwise: ClawguardError, name: str, /, **params: Any) -> None:
         if name == "session.insert":
             pipe.send("looked")
             assert pipe.recv() == "go on"
-        return run(self, name, *args, **params)
+        run_or_fail(self, otherwise, name, **params)
 
-    PostgresTransaction.run = stopping  # type: ignore[method-assign,assignment]  # this process
+    PostgresTransaction.run_or_fail = stopping  # type: ignore[method-assign]  # this process
     with SessionManager.open(url, sweep_every=None) as manager:
         try:
             return manager.delegate(manager.get_session(parent), "child", scopes="a").id

@@ -93,7 +93,8 @@ def test_a_chore_that_fails_is_told_once_for_an_outage(told: Told) -> None:
     sweeper = Sweeper([fail], every=0.01)
     sweeper.start()
     assert tried.wait(60)
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "clawguard-sweeper"] == [True]
+    assert sweeper._thread is not None
+    assert sweeper._thread.daemon
     sweeper.stop()
     assert told == [("ERROR", "a background chore failed and is tried again: no answer")]
 
